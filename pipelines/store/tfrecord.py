@@ -1,0 +1,185 @@
+"""TFRecord files of `tf.train.Example` payloads, written and read without TensorFlow (importing it costs seconds and 0.8 GB).
+
+Framing (docs/formats.md, "Sequence record"): length, masked CRC-32C of the length, payload, masked CRC-32C of the payload. Beside each shard lies
+an index of the byte offset of every record, so that any record is read directly.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Self
+
+import google_crc32c
+import numpy as np
+
+from pipelines.store.files import AtomicFile, FileDigest, StoreError, is_local, local_path, open_read, read_bytes, write_bytes
+
+HEADER_BYTES = 12
+FOOTER_BYTES = 4
+_CRC_MASK_DELTA = 0xA282EAD8
+
+
+def masked_crc(data: bytes) -> int:
+    """Return the CRC-32C of `data`, rotated and offset as TFRecord wants it."""
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + _CRC_MASK_DELTA) & 0xFFFFFFFF
+
+
+def frame(payload: bytes) -> bytes:
+    """Return the bytes of one TFRecord."""
+    length = struct.pack("<Q", len(payload))
+    return b"".join((length, struct.pack("<I", masked_crc(length)), payload, struct.pack("<I", masked_crc(payload))))
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _field(number: int, data: bytes) -> bytes:
+    """Return a length-delimited protocol buffer field."""
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def encode_example(features: Mapping[str, bytes]) -> bytes:
+    """Serialize a `tf.train.Example` of single-valued bytes features, in order of name (so: always the same bytes)."""
+    entries = []
+    for name in sorted(features):
+        bytes_list = _field(1, features[name])
+        entries.append(_field(1, _field(1, name.encode()) + _field(2, _field(1, bytes_list))))
+    return _field(1, b"".join(entries))
+
+
+def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, position
+        shift += 7
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield (number, bytes) of the length-delimited fields of a message."""
+    position = 0
+    while position < len(data):
+        tag, position = _read_varint(data, position)
+        if tag & 7 != 2:
+            raise ValueError(f"field {tag >> 3} is not length-delimited")
+        length, position = _read_varint(data, position)
+        if position + length > len(data):
+            raise ValueError(f"field {tag >> 3} runs past the end of its message")
+        yield tag >> 3, data[position : position + length]
+        position += length
+
+
+def _only(data: bytes) -> bytes:
+    """Return the content of the last field of `data`, or nothing when there is none."""
+    content = b""
+    for _, content in _fields(data):
+        pass
+    return content
+
+
+def decode_example(payload: bytes) -> dict[str, bytes]:
+    """Parse a `tf.train.Example` whose features each hold one bytes value.
+
+    Raises:
+        ValueError: when `payload` is not such an example.
+    """
+    features: dict[str, bytes] = {}
+    try:
+        for _, entry in _fields(_only(payload)):
+            parts = dict(_fields(entry))
+            features[parts[1].decode()] = _only(_only(parts[2]))
+    except (IndexError, KeyError, UnicodeDecodeError) as error:
+        raise ValueError(f"not a tf.train.Example of bytes features ({error!r})") from error
+    return features
+
+
+def index_url(shard_url: str) -> str:
+    """Return the url of the index that lies beside a shard."""
+    return shard_url.removesuffix(".tfrecord") + ".index"
+
+
+class ShardWriter:
+    """Writes one shard and, when it is closed without an error, its index."""
+
+    digest: FileDigest
+    index_digest: FileDigest
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._file = AtomicFile(url)
+        self._offsets = [0]
+
+    def write(self, payload: bytes) -> None:
+        """Append one record."""
+        self._offsets.append(self._offsets[-1] + self._file.write(frame(payload)))
+
+    @property
+    def records(self) -> int:
+        """Number of records written so far."""
+        return len(self._offsets) - 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.__exit__(kind, error, trace)
+        if kind is None:
+            self.digest = self._file.digest
+            self.index_digest = write_bytes(index_url(self._url), np.asarray(self._offsets, "<u8").tobytes())
+
+
+class ShardReader:
+    """Reads any record of a shard by its number, and checks its CRCs.
+
+    A local shard is mapped into memory; of a remote one, each record is fetched by its range.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._offsets = np.frombuffer(read_bytes(index_url(url)), "<u8").astype(np.int64)
+        self._bytes = np.memmap(local_path(url), mode="r", dtype=np.uint8) if is_local(url) and len(self) else None
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def record(self, number: int) -> bytes:
+        """Return the payload of record `number`.
+
+        Raises:
+            StoreError: when the shard and its index disagree or a CRC is wrong.
+        """
+        start, end = int(self._offsets[number]), int(self._offsets[number + 1])
+        if self._bytes is not None:
+            framed = self._bytes[start:end].tobytes()
+        else:
+            with open_read(self._url) as file:
+                file.seek(start)
+                framed = file.read(end - start)
+        return self._unframe(framed, number)
+
+    def _unframe(self, framed: bytes, number: int) -> bytes:
+        payload = framed[HEADER_BYTES:-FOOTER_BYTES]
+        sound = (
+            len(framed) >= HEADER_BYTES + FOOTER_BYTES
+            and struct.unpack_from("<Q", framed)[0] == len(payload)
+            and struct.unpack_from("<I", framed, 8)[0] == masked_crc(framed[:8])
+            and struct.unpack("<I", framed[-FOOTER_BYTES:])[0] == masked_crc(payload)
+        )
+        if not sound:
+            raise StoreError(
+                f"{self._url}: record {number} is damaged (length or CRC is wrong); run `glam verify`, delete the version and the stage "
+                "that it names, and build again"
+            )
+        return payload
