@@ -84,7 +84,9 @@ def list_folders(url: str) -> list[str]:
     remote, path = filesystem(url)
     if not remote.isdir(path):
         return []
-    return sorted(entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in remote.ls(path) if entry["type"] == "directory")
+    return sorted(
+        entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in remote.ls(path) if entry["type"] == "directory"
+    )
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,9 @@ class AtomicFile(io.RawIOBase):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self.close()
         else:

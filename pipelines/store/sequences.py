@@ -59,6 +59,10 @@ def decode_sequence(payload: bytes, token_dtype: str) -> SequenceRecord:
     bounds = np.frombuffer(features["segment_bounds"], "<u4")
     offsets = np.frombuffer(features["document_offsets"], "<u4")
     if len(ids) != DIGEST_BYTES * len(offsets) or len(bounds) != len(offsets) + 1:
-        raise ValueError(f"{len(ids)} bytes of document ids, {len(offsets)} offsets and {len(bounds)} bounds do not fit")
+        raise ValueError(
+            f"{len(ids)} bytes of document ids, {len(offsets)} offsets and {len(bounds)} bounds do not fit"
+        )
     tokens = np.frombuffer(features["tokens"], np.dtype(token_dtype).newbyteorder("<"))
-    return SequenceRecord(tokens, bounds, [ids[i : i + DIGEST_BYTES] for i in range(0, len(ids), DIGEST_BYTES)], offsets)
+    return SequenceRecord(
+        tokens, bounds, [ids[i : i + DIGEST_BYTES] for i in range(0, len(ids), DIGEST_BYTES)], offsets
+    )

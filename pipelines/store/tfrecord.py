@@ -14,7 +14,16 @@ from typing import Self
 import google_crc32c
 import numpy as np
 
-from pipelines.store.files import AtomicFile, FileDigest, StoreError, is_local, local_path, open_read, read_bytes, write_bytes
+from pipelines.store.files import (
+    AtomicFile,
+    FileDigest,
+    StoreError,
+    is_local,
+    local_path,
+    open_read,
+    read_bytes,
+    write_bytes,
+)
 
 HEADER_BYTES = 12
 FOOTER_BYTES = 4
@@ -133,7 +142,9 @@ class ShardWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.__exit__(kind, error, trace)
         if kind is None:
             self.digest = self._file.digest

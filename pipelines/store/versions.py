@@ -1,0 +1,199 @@
+"""Dataset versions: what a build publishes, a trainer reads and a study compares.
+
+A version is found by its id, a unique prefix of it, or its name (the newest of that name).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.store.files import StoreError, digest_file, exists, join, list_folders, write_json
+from pipelines.store.hashing import sha256_json
+from pipelines.store.stages import FORMAT, StoredFile, merkle_root, read_manifest
+
+ID_DIGITS = 32
+"""Hexadecimal digits of a version id."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """A component of the mixture: its weight (of a sum of 1), size, and shards (urls)."""
+
+    name: str
+    weight: float
+    variant: str
+    records: int
+    tokens: int
+    documents: int
+    shards: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The held-out documents of one source: `bytes` is the length of their texts in UTF-8; `shards` are urls."""
+
+    source: str
+    component: str
+    out_of_domain: bool
+    records: int
+    tokens: int
+    documents: int
+    bytes: int
+    shards: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Version:
+    """A dataset version in a store: its folder and its manifest (docs/formats.md)."""
+
+    url: str
+    manifest: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The version's id."""
+        return str(self.manifest["id"])
+
+    @property
+    def name(self) -> str:
+        """The version's name in its configuration."""
+        return str(self.manifest["name"])
+
+    @property
+    def sequence_length(self) -> int:
+        """Inputs (and targets) of a record."""
+        return int(self.manifest["sequence_length"])
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids."""
+        return int(self.manifest["vocabulary_size"])
+
+    @property
+    def token_dtype(self) -> str:
+        """`uint16` or `uint32`."""
+        return str(self.manifest["token_dtype"])
+
+    @property
+    def tokenizer_url(self) -> str:
+        """The SentencePiece model."""
+        return join(self.url, self.manifest["tokenizer"])
+
+    @property
+    def components(self) -> dict[str, Component]:
+        """The components of the mixture by name."""
+        return {
+            name: Component(name=name, **{**entry, "shards": self._urls(entry)})
+            for name, entry in self.manifest["components"].items()
+        }
+
+    @property
+    def heldout(self) -> dict[str, HeldOut]:
+        """The held-out documents by source."""
+        return {
+            name: HeldOut(source=name, **{**entry, "shards": self._urls(entry)})
+            for name, entry in self.manifest["heldout"].items()
+        }
+
+    def _urls(self, entry: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(join(self.url, path) for path in entry["shards"])
+
+
+def version_id(recipe: Mapping[str, Any], output_id: str) -> str:
+    """Return the id of the version with this recipe and these output files."""
+    return sha256_json({"recipe": dict(recipe), "output_id": output_id})[:ID_DIGITS]
+
+
+def publish_version(url: str, files: list[StoredFile], body: Mapping[str, Any]) -> Version:
+    """Write the manifest of a version whose files are complete; this makes the version exist.
+
+    Args:
+        url: the version's folder.
+        files: every file of the version.
+        body: the manifest's other entries (name, id, recipe, components …).
+
+    Raises:
+        StoreError: when the id in `body` is not that of its recipe and files.
+    """
+    entries = [file.to_json() for file in sorted(files, key=lambda f: f.path)]
+    output_id = merkle_root(entries)
+    if body["id"] != version_id(body["recipe"], output_id):
+        raise StoreError(f"{url}: the version id {body['id']} is not that of its recipe and files")
+    manifest = {"format": FORMAT, "kind": "version", **body, "output_id": output_id, "files": entries}
+    write_json(join(url, "manifest.json"), manifest)
+    return Version(url, manifest)
+
+
+def list_versions(store_url: str) -> list[Version]:
+    """Return the versions of a store, oldest first."""
+    base = join(store_url, "versions")
+    folders = [join(base, name) for name in list_folders(base)]
+    found = [Version(url, read_manifest(url, "version")) for url in folders if exists(join(url, "manifest.json"))]
+    return sorted(found, key=lambda v: (v.manifest["side"]["created"], v.id))
+
+
+def find_version(store_url: str, reference: str) -> Version:
+    """Return the version with this id, unique prefix of an id (4 digits or more), or name (the newest).
+
+    Raises:
+        StoreError: when there is none, or a prefix fits several.
+    """
+    versions = list_versions(store_url)
+    named = [v for v in versions if v.name == reference or v.id == reference]
+    if named:
+        return named[-1]
+    fitting = [v for v in versions if len(reference) >= 4 and v.id.startswith(reference)]
+    if len(fitting) == 1:
+        return fitting[0]
+    known = ", ".join(f"{v.name} {v.id[:12]}" for v in versions[-10:]) or "none"
+    problem = (
+        f"fits {len(fitting)} versions" if fitting else "is neither the id, a prefix of it, nor the name of a version"
+    )
+    raise StoreError(
+        f"{store_url}: {reference!r} {problem}; the store holds: {known} (see `glam list --store {store_url}`)"
+    )
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A file that is not what the manifest says, and how it differs."""
+
+    path: str
+    reason: str
+
+
+def verify_version(
+    version: Version, on_file: Callable[[int], None] = lambda size: None, threads: int = 2
+) -> list[BadFile]:
+    """Hash every file of a version again, and check the ids.
+
+    Args:
+        version: the version to check.
+        on_file: called with the size (bytes) of each file that was checked.
+        threads: files read at a time.
+
+    Returns:
+        What is wrong, in order of path; empty when the version is sound.
+    """
+
+    def check(entry: dict[str, Any]) -> BadFile | None:
+        try:
+            digest = digest_file(join(version.url, entry["path"]))
+        except (OSError, FileNotFoundError) as error:
+            return BadFile(entry["path"], f"cannot be read ({error})")
+        on_file(entry["size"])
+        if digest.size != entry["size"]:
+            return BadFile(entry["path"], f"{digest.size} bytes, the manifest says {entry['size']}")
+        if digest.sha256 != entry["sha256"]:
+            return BadFile(entry["path"], f"sha256 {digest.sha256}, the manifest says {entry['sha256']}")
+        return None
+
+    with ThreadPoolExecutor(threads) as pool:
+        bad = [result for result in pool.map(check, version.manifest["files"]) if result is not None]
+    root = merkle_root(version.manifest["files"])
+    if root != version.manifest["output_id"] or version_id(version.manifest["recipe"], root) != version.id:
+        bad.append(BadFile("manifest.json", "its files or recipe do not give its id: the manifest was changed"))
+    return bad
