@@ -1,0 +1,277 @@
+"""The configuration of a corpus: a TOML file, validated before any work by a typed model.
+
+An error names file, key, value, constraint and remedy. `recipe` methods give each stage the part of the configuration that it reads, without paths.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from pipelines.near_duplicates.settings import DeduplicateSettings
+from pipelines.sources.registry import READERS
+from quality_filter.settings import QualitySettings
+from tokenizer.settings import TokenizerSettings
+
+Variant = Literal["all", "filtered", "random"]
+"""Which documents of a component a version takes: all, those that sampling kept, or a random subset of as many tokens."""
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+
+
+class ConfigError(Exception):
+    """A configuration is refused; the message names file, key, value, constraint and remedy."""
+
+
+def parse_amount(value: Any) -> Any:
+    """Turn `143B` into 143,000,000,000 (K, M, B, T); integers stay."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMBT]?)", value.strip())
+    if not match:
+        raise ValueError("write a number of tokens as 143000 or 143B (units K, M, B, T)")
+    whole, _, fraction = match[1].partition(".")
+    unit = _UNITS[match[2]]
+    if fraction and unit % 10 ** len(fraction):
+        raise ValueError("that is not a whole number of tokens")
+    return int(whole) * unit + (int(fraction) * (unit // 10 ** len(fraction)) if fraction else 0)
+
+
+Amount = Annotated[int, BeforeValidator(parse_amount), Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
+class Settings(BaseModel):
+    """A part of the configuration: frozen, and no key that it doesn't know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Settings):
+    """The input of one reader.
+
+    Attributes:
+        component: what the mixture counts it to.
+        reader: the native format.
+        files: paths or globs; `{data}` stands for the top-level key `data`; `package:NAME/…` and `distribution:NAME/…` find files
+            that a Python package brought.
+        licence: of the texts, as far as known.
+        options: of the reader.
+    """
+
+    component: Name
+    reader: str
+    files: list[str] = Field(min_length=1)
+    licence: str = "unknown"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_reader(self) -> Self:
+        if self.reader not in READERS:
+            raise ValueError(f"reader {self.reader!r} is none of {', '.join(sorted(READERS))}")
+        READERS[self.reader].check_options(self.options)
+        return self
+
+
+class Extract(Settings):
+    """Extraction: document shards for each source, and the share of records that may be quarantined before the run fails."""
+
+    shards: int = Field(4, ge=1, le=4096)
+    error_budget: float = Field(0.01, ge=0, le=1)
+
+
+class Select(Settings):
+    """Which documents may enter: languages (ISO 639-1; none means all) and the least number of characters."""
+
+    languages: list[Annotated[str, Field(pattern=r"^([a-z]{2,3}|unknown)$")]] = Field(default_factory=list)
+    min_characters: int = Field(200, ge=1)
+
+
+class HoldOut(Settings):
+    """What nothing is trained on: a share of each source's duplicate clusters, at least `minimum` of them, and whole sources."""
+
+    share: float = Field(0.05, ge=0, lt=1)
+    minimum: int = Field(1, ge=0)
+    sources: list[Name] = Field(default_factory=list)
+
+
+class Selector(Settings):
+    """Documents by source and, if given, by host (a host stands for its subdomains too)."""
+
+    sources: list[Name] = Field(min_length=1)
+    hosts: list[str] = Field(default_factory=list)
+
+
+class Quality(Settings):
+    """The quality classifier: what it learns from, and which components it scores."""
+
+    positives: list[Selector] = Field(min_length=1)
+    negatives: list[Selector] = Field(min_length=1)
+    scored: list[Name] = Field(default_factory=lambda: ["web"])
+    classifier: QualitySettings = Field(default_factory=QualitySettings)
+
+
+class Sample(Settings):
+    """Pareto sampling: keep if the draw is below ⌊2⁶⁴·(2 − s)^−α⌋, s the raw score or its rank quantile."""
+
+    on: Literal["score", "rank"] = "rank"
+    alpha: str = Field("9", pattern=r"^\d+(\.\d+)?$")
+
+
+class Pack(Settings):
+    """Training records: sequence length in tokens, shards a component, and the most tokens taken of one document of a component."""
+
+    sequence_length: int = Field(1024, ge=8, le=1 << 20)
+    shards: int = Field(4, ge=1, le=65536)
+    max_tokens: dict[Name, int] = Field(default_factory=dict)
+
+
+class MixtureComponent(Settings):
+    """A component's weight, and how many tokens of it are expected (for plans made before the data is there)."""
+
+    weight: float = Field(gt=0)
+    expected_tokens: Amount | None = None
+
+
+class CorpusConfig(Settings):
+    """A whole corpus: sources, decisions, mixture and the dataset versions to publish."""
+
+    name: Name
+    data: str = "."
+    seed: int = Field(17, ge=0, lt=2**63)
+    sources: dict[Name, Source] = Field(min_length=1)
+    extract: Extract = Field(default_factory=Extract)
+    select: Select = Field(default_factory=Select)
+    deduplicate: DeduplicateSettings = Field(default_factory=DeduplicateSettings)
+    holdout: HoldOut = Field(default_factory=HoldOut)
+    quality: Quality | None = None
+    sample: Sample = Field(default_factory=Sample)
+    tokenizer: TokenizerSettings = Field(default_factory=TokenizerSettings)
+    pack: Pack = Field(default_factory=Pack)
+    mixture: dict[Name, MixtureComponent] = Field(min_length=1)
+    versions: dict[Name, dict[Name, Variant]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        components = {source.component for source in self.sources.values()}
+        _require_known("mixture", set(self.mixture), components, "a component of no source")
+        _require_known("holdout.sources", set(self.holdout.sources), set(self.sources), "not a source")
+        for name, variants in self.versions.items():
+            _require_known(f"versions.{name}", set(variants), set(self.mixture), "not a component of the mixture")
+        self._check_quality(components)
+        total = sum(component.weight for component in self.mixture.values())
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"mixture: the weights sum to {total:g}, they must sum to 1; change a weight")
+        return self
+
+    def _check_quality(self, components: set[str]) -> None:
+        wants = {c for variants in self.versions.values() for c, variant in variants.items() if variant != "all"}
+        scored = set(self.quality.scored) if self.quality else set()
+        if wants - scored:
+            raise ValueError(
+                f"versions: {', '.join(sorted(wants - scored))} is filtered or sampled but not in quality.scored; "
+                "score the component or take all of it"
+            )
+        if self.quality:
+            _require_known("quality.scored", scored, components, "a component of no source")
+            for kind, selectors in (("positives", self.quality.positives), ("negatives", self.quality.negatives)):
+                for selector in selectors:
+                    _require_known(f"quality.{kind}", set(selector.sources), set(self.sources), "not a source")
+
+    def weights(self) -> dict[str, float]:
+        """Return the mixture's weights by component, in order of name, scaled to sum to 1."""
+        total = sum(component.weight for component in self.mixture.values())
+        return {name: self.mixture[name].weight / total for name in sorted(self.mixture)}
+
+    def variants(self) -> list[tuple[str, Variant]]:
+        """Return every (component, variant) that a version takes, sorted."""
+        taken = {(name, variants.get(name, "all")) for variants in self.versions.values() for name in self.mixture}
+        return sorted(taken)
+
+    def source_recipe(self, name: str) -> dict[str, Any]:
+        """Return what decides a source's documents, apart from its files."""
+        source = self.sources[name]
+        options = READERS[source.reader].check_options(source.options)
+        return {"source": name, "component": source.component, "reader": source.reader, "options": options}
+
+
+def _require_known(key: str, names: set[str], known: set[str], problem: str) -> None:
+    if names - known:
+        raise ValueError(f"{key}: {', '.join(sorted(names - known))} is {problem}; known: {', '.join(sorted(known))}")
+
+
+def load_corpus_config(path: str, overrides: Sequence[str] = ()) -> CorpusConfig:
+    """Read a corpus configuration.
+
+    Args:
+        path: the TOML file.
+        overrides: `key=value`, the key dotted (`sample.alpha=3`), the value as in TOML; a bare word is a string.
+
+    Raises:
+        ConfigError: when the file, a key or a value is refused.
+    """
+    values = read_toml(path)
+    for override in overrides:
+        apply_override(values, override, path)
+    return validate(CorpusConfig, values, path)
+
+
+def read_toml(path: str) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        ConfigError: when it cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+
+
+def apply_override(values: dict[str, Any], override: str, path: str) -> None:
+    """Set one `key=value` in a configuration that was read.
+
+    Raises:
+        ConfigError: when the override has no `=`, or its key runs through a value.
+    """
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {override}: write key=value, e.g. --set sample.alpha=3")
+    node = values
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"--set {override}: {parent!r} is a value in {path}, not a table; name another key")
+    try:
+        node[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        node[last] = text
+
+
+def validate[T: BaseModel](model: type[T], values: dict[str, Any], path: str) -> T:
+    """Build a model from what a file said.
+
+    Raises:
+        ConfigError: with one line for every problem: file, key, value, constraint.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+            given = repr(problem["input"])
+            shown = f" (given: {given[:80]})" if not isinstance(problem["input"], dict) else ""
+            message = problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "extra_forbidden":
+                message = "there is no such key; remove it or mend its name"
+            lines.append(f"{path}: {key}: {message}{shown}")
+        raise ConfigError("\n".join(lines)) from None

@@ -1,0 +1,130 @@
+"""The engine that runs a Beam job: one way to choose it, and the plumbing that every job shares.
+
+The default is Beam's FnApiRunner, in this process or in several (`--direct_running_mode=multi_processing --direct_num_workers=2`). `--runner=DirectRunner`
+means the same here, since Beam 2.77's own would first try to download and start another runner. Every other `--runner=…` is Beam's, with Beam's options.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from pipelines.progress import Display, SilentDisplay, Watch
+from pipelines.store.files import open_read, read_bytes, write_bytes
+
+LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner")
+REFUSED_RUNNERS = {"DaskRunner": "it lost documents without an error in Beam 2.77"}
+
+
+class EngineError(Exception):
+    """The job cannot run as asked, or failed; the message says why."""
+
+
+class Engine:
+    """Runs Beam jobs with Beam's own options.
+
+    Args:
+        beam_options: the options after `--`, e.g. ["--direct_num_workers=2"].
+        display: shows progress.
+    """
+
+    def __init__(self, beam_options: Sequence[str] = (), display: Display | None = None) -> None:
+        self.display: Display = display or SilentDisplay()
+        self._arguments = [a for a in beam_options if a.split("=")[0] != "--runner"]
+        self._runner = next((a.split("=", 1)[1] for a in beam_options if a.startswith("--runner=")), "")
+        if self._runner in REFUSED_RUNNERS:
+            raise EngineError(f"--runner={self._runner} is refused: {REFUSED_RUNNERS[self._runner]}; use another runner")
+        direct = PipelineOptions(self._arguments).view_as(DirectOptions)
+        self.workers = direct.direct_num_workers
+        if self._runner in LOCAL_RUNNERS and self.workers > 1 and direct.direct_running_mode == "in_memory":
+            self._arguments.append("--direct_running_mode=multi_processing")
+
+    def run(self, label: str, build: Callable[[beam.Pipeline], Any], total: int | None = None, unit: str = "") -> None:
+        """Build a job and run it to its end.
+
+        Args:
+            label: name of the job for progress.
+            build: adds the job's transforms to a pipeline.
+            total: units of work in all, if known; workers count them with `pipelines.progress.report`.
+            unit: name of the unit.
+
+        Raises:
+            EngineError: when the job does not end well.
+        """
+        logging.getLogger("apache_beam").setLevel(logging.ERROR)
+        options = PipelineOptions(self._arguments)
+        if self._runner in LOCAL_RUNNERS:
+            runner: Any = FnApiRunner()
+        else:
+            options.view_as(StandardOptions).runner = self._runner
+            runner = None
+        pipeline = beam.Pipeline(runner=runner, options=options)
+        build(pipeline)
+        with Watch(self.display, label, total, unit):
+            result = pipeline.run()
+            state = result.wait_until_finish()
+        if state not in (None, "DONE"):
+            raise EngineError(f"the job {label!r} ended in state {state}; the runner's log says why")
+
+
+class _ReadLines(beam.DoFn):
+    """Reads the JSON lines of a work list."""
+
+    def process(self, url: str) -> Iterable[dict[str, Any]]:
+        """Yield each line's object."""
+        with open_read(url) as file:
+            for line in file:
+                yield json.loads(line)
+
+
+def write_work_list(url: str, work: Iterable[Mapping[str, Any]]) -> None:
+    """Write what a job has to do as JSON lines, one file or shard a line."""
+    write_bytes(url, b"".join(json.dumps(item, sort_keys=True).encode() + b"\n" for item in work))
+
+
+def read_work_list(pipeline: beam.Pipeline, url: str) -> beam.PCollection:
+    """Return the items of a work list, spread over the workers.
+
+    The job graph holds the list's url alone, so that its size does not grow with the number of files.
+    """
+    return (
+        pipeline
+        | "Work list" >> beam.Create([url])
+        | "Read work list" >> beam.ParDo(_ReadLines())
+        | "Spread work" >> beam.Reshuffle()
+    )
+
+
+class _WriteResults(beam.DoFn):
+    """Writes all results of a job as sorted JSON lines."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def process(self, keyed: tuple[int, Iterable[str]]) -> None:
+        """Write the file."""
+        write_bytes(self._url, "".join(f"{line}\n" for line in sorted(keyed[1])).encode())
+
+
+def write_results(results: beam.PCollection, url: str) -> None:
+    """Gather small JSON objects (counts, names of written files) into one file for the driver.
+
+    They travel as elements, not as Beam metrics, because a bundle that is tried again counts once as an element.
+    """
+    _ = (
+        results
+        | "To JSON" >> beam.Map(lambda item: (0, json.dumps(item, sort_keys=True)))
+        | "Gather results" >> beam.GroupByKey()
+        | "Write results" >> beam.ParDo(_WriteResults(url))
+    )
+
+
+def read_results(url: str) -> list[dict[str, Any]]:
+    """Read what `write_results` gathered."""
+    return [json.loads(line) for line in read_bytes(url).splitlines()]
