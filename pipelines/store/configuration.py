@@ -1,0 +1,106 @@
+"""Typed configuration from TOML files: reading, `key=value` overrides, and errors that name file, key, value and constraint.
+
+It knows nothing of what is configured; corpora, trainings and studies bring their own models.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class ConfigError(Exception):
+    """A configuration is refused; the message names file, key, value, constraint and remedy."""
+
+
+class Settings(BaseModel):
+    """A part of a configuration: frozen, and no key that it doesn't know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def load_settings(model: type[T], path: str, overrides: Sequence[str] = ()) -> T:
+    """Read a TOML file into a model.
+
+    Args:
+        model: the typed model.
+        path: the TOML file.
+        overrides: `key=value`, the key dotted (`model.experts=8`), the value as in TOML; a bare word is a string.
+
+    Raises:
+        ConfigError: when the file, a key or a value is refused.
+    """
+    values = read_toml(path)
+    for override in overrides:
+        apply_override(values, override, path)
+    return validate(model, values, path)
+
+
+def read_toml(path: str) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        ConfigError: when it cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+
+
+def apply_override(values: dict[str, Any], override: str, path: str) -> None:
+    """Set one `key=value` in a configuration that was read.
+
+    Raises:
+        ConfigError: when the override has no `=`, or its key runs through a value.
+    """
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override}: write key=value, e.g. --set training.steps=100")
+    node = values
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"--set {override}: {parent!r} is a value in {path}, not a table; name another key")
+    try:
+        node[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        node[last] = text
+
+
+def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested `values` with the leaves of `changes` put in their places."""
+    merged = dict(values)
+    for key, change in changes.items():
+        old = merged.get(key)
+        merged[key] = merge(old, change) if isinstance(old, Mapping) and isinstance(change, Mapping) else change
+    return merged
+
+
+def validate(model: type[T], values: Mapping[str, Any], path: str) -> T:
+    """Build a model from what a file said.
+
+    Raises:
+        ConfigError: with one line for every problem: file, key, constraint, value.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+            shown = f" (given: {repr(problem['input'])[:80]})" if not isinstance(problem["input"], dict) else ""
+            message = problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "extra_forbidden":
+                message = "there is no such key; remove it or mend its name"
+            lines.append(f"{path}: {key}: {message}{shown}")
+        raise ConfigError("\n".join(lines)) from None

@@ -1,0 +1,163 @@
+"""Settings of a training: the model, the optimizer, the run. Importing this module does not import JAX.
+
+A training configuration is a TOML file:
+
+    version = "filtered"      # name, id or prefix of the id of a dataset version in the store
+    [model]                   # ModelSettings; vocabulary and sequence length are the version's
+    [optimizer]               # OptimizerSettings
+    [training]                # TrainingSettings
+
+Defaults follow the GLaM paper and, where it is silent, its authors' public code; the sizes default to a model for study on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipelines.store.configuration import Settings, load_settings, merge, validate
+
+
+class ModelSettings(Settings):
+    """A decoder of pairs: (attention, mixture of experts), (attention, gated-GELU feed-forward).
+
+    Attributes:
+        layers: attention layers, an even number; layers 0, 2, … have experts, layers 1, 3, … a gated feed-forward.
+        model_dim: width of the residual stream, M.
+        hidden_dim: width inside a feed-forward and inside an expert, H.
+        heads: attention heads, N.
+        head_dim: width of a head, D.
+        experts: experts in each mixture layer, E; 0 makes the model dense.
+        twin: what a dense model has in place of the experts: `flops`, the two-matrix feed-forward of width 2·H that costs what two
+            experts cost; `family`, the gated feed-forward of the other layers, as in the published dense models.
+        expert_activation: of the experts (and of the `flops` twin).
+        capacity_factor: slots of all experts per token, so that 2.0 is just enough for the two choices of a perfectly even router.
+        group_size: tokens that are routed together and share a capacity.
+        dispatcher: how tokens reach the experts; the results are equal. `gather` moves rows, `einsum` multiplies one-hot matrices.
+        relative_buckets: buckets of the relative position bias.
+        relative_max_distance: distance from which all positions share the last bucket.
+        attention_extra_logit: adds a logit 0 to each attention softmax, so that a head may attend to nothing.
+        attend_across_documents: lets attention cross the document boundaries within a packed sequence.
+        auxiliary_loss_weight: of the load-balancing loss.
+        router_z_loss_weight: of the mean squared log-partition of the router.
+        output_z_loss_weight: of the mean squared log-partition of the output.
+        activation_dtype: of activations; weights, router, attention logits and loss are always float32.
+    """
+
+    layers: int = Field(4, ge=2, multiple_of=2)
+    model_dim: int = Field(64, ge=1)
+    hidden_dim: int = Field(256, ge=1)
+    heads: int = Field(4, ge=1)
+    head_dim: int = Field(16, ge=1)
+    experts: int = Field(4, ge=0)
+    twin: Literal["flops", "family"] = "flops"
+    expert_activation: Literal["relu", "gelu"] = "relu"
+    capacity_factor: float = Field(2.5, gt=0, allow_inf_nan=False)
+    group_size: int = Field(256, ge=1)
+    dispatcher: Literal["gather", "einsum"] = "gather"
+    relative_buckets: int = Field(32, ge=4, multiple_of=2)
+    relative_max_distance: int = Field(128, ge=2)
+    attention_extra_logit: bool = True
+    attend_across_documents: bool = False
+    auxiliary_loss_weight: float = Field(0.01, ge=0, allow_inf_nan=False)
+    router_z_loss_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
+    output_z_loss_weight: float = Field(1e-4, ge=0, allow_inf_nan=False)
+    activation_dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.experts == 1:
+            raise ValueError("experts: top-2 routing needs at least 2 experts; use 0 for a dense model")
+        if self.relative_max_distance <= self.relative_buckets // 2:
+            raise ValueError(
+                f"relative_max_distance: {self.relative_max_distance} must exceed half of relative_buckets, "
+                f"{self.relative_buckets // 2}, the distances that have a bucket each"
+            )
+        return self
+
+
+class OptimizerSettings(Settings):
+    """Adafactor (Shazeer and Stern, 2018) without first moment, and its learning rate.
+
+    Attributes:
+        learning_rate: highest rate, relative to the root mean square of each parameter.
+        schedule: `linear`: up over the warm-up, then down in a straight line to `final_share` of the rate at the last step;
+            `inverse_square_root`: level for `constant_steps`, then falling as 1/√t (the paper).
+        warmup_share: share of the steps that `linear` warms up for.
+        final_share: see `schedule`.
+        constant_steps: see `schedule`.
+        decay_exponent: the second moment's decay at step t is 1 − t^−exponent.
+        clipping_threshold: highest root mean square of an update before the rate.
+        gradient_epsilon: added to squared gradients.
+        parameter_epsilon: least root mean square that a parameter counts as having.
+        min_factored_dim: matrices whose two largest dimensions reach it keep row and column moments only.
+    """
+
+    learning_rate: float = Field(0.1, gt=0, allow_inf_nan=False)
+    schedule: Literal["linear", "inverse_square_root"] = "linear"
+    warmup_share: float = Field(0.1, ge=0, lt=1)
+    final_share: float = Field(0.1, ge=0, le=1)
+    constant_steps: int = Field(10_000, ge=1)
+    decay_exponent: float = Field(0.8, gt=0, le=1)
+    clipping_threshold: float = Field(1.0, gt=0, allow_inf_nan=False)
+    gradient_epsilon: float = Field(1e-30, ge=0, allow_inf_nan=False)
+    parameter_epsilon: float = Field(1e-3, gt=0, allow_inf_nan=False)
+    min_factored_dim: int = Field(128, ge=2)
+
+
+class TrainingSettings(Settings):
+    """The run: how long, on what batches, what is kept.
+
+    Attributes:
+        steps: updates in all; the schedule ends there.
+        batch_rows: sequences a batch.
+        seed: of the weights and of the order of the data.
+        loss_chunk: tokens whose output logits exist at one time; 0 means all of a batch.
+        checkpoint_every: steps between checkpoints; 0 keeps the last one only.
+        checkpoints_kept: newest checkpoints that stay.
+        log_every: steps between reports to the caller; the metrics file has every step.
+    """
+
+    steps: int = Field(250, ge=1)
+    batch_rows: int = Field(8, ge=1)
+    seed: int = Field(0, ge=0, lt=2**31)
+    loss_chunk: int = Field(0, ge=0)
+    checkpoint_every: int = Field(100, ge=0)
+    checkpoints_kept: int = Field(2, ge=1)
+    log_every: int = Field(10, ge=1)
+
+
+class TrainingConfig(Settings):
+    """Everything about a training but the data itself."""
+
+    version: str = Field(min_length=1)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+
+    def changed(self, changes: Mapping[str, Any], place: str) -> TrainingConfig:
+        """Return this configuration with other values.
+
+        Args:
+            changes: nested values, e.g. `{"version": "all", "model": {"experts": 0}}`.
+            place: where they are written, for errors.
+
+        Raises:
+            ConfigError: when a key or a value is refused.
+        """
+        return validate(TrainingConfig, merge(self.model_dump(), changes), place)
+
+
+def load_training_config(path: str, overrides: Sequence[str] = ()) -> TrainingConfig:
+    """Read a training configuration.
+
+    Args:
+        path: the TOML file.
+        overrides: `key=value`, the key dotted (`model.experts=8`), the value as in TOML; a bare word is a string.
+
+    Raises:
+        ConfigError: when the file, a key or a value is refused.
+    """
+    return load_settings(TrainingConfig, path, overrides)
