@@ -7,7 +7,8 @@ A training configuration is a TOML file:
     [optimizer]               # OptimizerSettings
     [training]                # TrainingSettings
 
-Defaults follow the GLaM paper and, where it is silent, its authors' public code; the sizes default to a model for study on a CPU.
+Defaults follow the GLaM paper and, where it is silent, its authors' public code; the sizes default to a model
+for study on a CPU.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ class ModelSettings(Settings):
         heads: attention heads, N.
         head_dim: width of a head, D.
         experts: experts in each mixture layer, E; 0 makes the model dense.
-        twin: what a dense model has in place of the experts: `flops`, the two-matrix feed-forward of width 2·H that costs what two
-            experts cost; `family`, the gated feed-forward of the other layers, as in the published dense models.
+        twin: what a dense model has in place of the experts: `flops`, the two-matrix feed-forward of width 2·H that
+            costs what two experts cost; `family`, the gated feed-forward of the other layers, as in the published dense models.
         expert_activation: of the experts (and of the `flops` twin).
-        capacity_factor: slots of all experts per token, so that 2.0 is just enough for the two choices of a perfectly even router.
+        capacity_factor: slots of all experts per token, so 2.0 is just enough for the two choices of an even router.
         group_size: tokens that are routed together and share a capacity.
-        dispatcher: how tokens reach the experts; the results are equal. `gather` moves rows, `einsum` multiplies one-hot matrices.
+        dispatcher: how tokens reach the experts; results are equal. `gather` moves rows, `einsum` multiplies one-hot matrices.
         relative_buckets: buckets of the relative position bias.
         relative_max_distance: distance from which all positions share the last bucket.
         attention_extra_logit: adds a logit 0 to each attention softmax, so that a head may attend to nothing.
@@ -46,24 +47,24 @@ class ModelSettings(Settings):
         activation_dtype: of activations; weights, router, attention logits and loss are always float32.
     """
 
-    layers: int = Field(4, ge=2, multiple_of=2)
-    model_dim: int = Field(64, ge=1)
-    hidden_dim: int = Field(256, ge=1)
-    heads: int = Field(4, ge=1)
-    head_dim: int = Field(16, ge=1)
-    experts: int = Field(4, ge=0)
+    layers: int = Field(default=4, ge=2, multiple_of=2)
+    model_dim: int = Field(default=64, ge=1)
+    hidden_dim: int = Field(default=256, ge=1)
+    heads: int = Field(default=4, ge=1)
+    head_dim: int = Field(default=16, ge=1)
+    experts: int = Field(default=4, ge=0)
     twin: Literal["flops", "family"] = "flops"
     expert_activation: Literal["relu", "gelu"] = "relu"
-    capacity_factor: float = Field(2.5, gt=0, allow_inf_nan=False)
-    group_size: int = Field(256, ge=1)
+    capacity_factor: float = Field(default=2.5, gt=0, allow_inf_nan=False)
+    group_size: int = Field(default=256, ge=1)
     dispatcher: Literal["gather", "einsum"] = "gather"
-    relative_buckets: int = Field(32, ge=4, multiple_of=2)
-    relative_max_distance: int = Field(128, ge=2)
+    relative_buckets: int = Field(default=32, ge=4, multiple_of=2)
+    relative_max_distance: int = Field(default=128, ge=2)
     attention_extra_logit: bool = True
     attend_across_documents: bool = False
-    auxiliary_loss_weight: float = Field(0.01, ge=0, allow_inf_nan=False)
-    router_z_loss_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
-    output_z_loss_weight: float = Field(1e-4, ge=0, allow_inf_nan=False)
+    auxiliary_loss_weight: float = Field(default=0.01, ge=0, allow_inf_nan=False)
+    router_z_loss_weight: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    output_z_loss_weight: float = Field(default=1e-4, ge=0, allow_inf_nan=False)
     activation_dtype: Literal["float32", "bfloat16"] = "float32"
 
     @model_validator(mode="after")
@@ -83,7 +84,7 @@ class OptimizerSettings(Settings):
 
     Attributes:
         learning_rate: highest rate, relative to the root mean square of each parameter.
-        schedule: `linear`: up over the warm-up, then down in a straight line to `final_share` of the rate at the last step;
+        schedule: `linear`: up over the warm-up, then down in a straight line to `final_share` of it at the end;
             `inverse_square_root`: level for `constant_steps`, then falling as 1/√t (the paper).
         warmup_share: share of the steps that `linear` warms up for.
         final_share: see `schedule`.
@@ -95,16 +96,16 @@ class OptimizerSettings(Settings):
         min_factored_dim: matrices whose two largest dimensions reach it keep row and column moments only.
     """
 
-    learning_rate: float = Field(0.1, gt=0, allow_inf_nan=False)
+    learning_rate: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     schedule: Literal["linear", "inverse_square_root"] = "linear"
-    warmup_share: float = Field(0.1, ge=0, lt=1)
-    final_share: float = Field(0.1, ge=0, le=1)
-    constant_steps: int = Field(10_000, ge=1)
-    decay_exponent: float = Field(0.8, gt=0, le=1)
-    clipping_threshold: float = Field(1.0, gt=0, allow_inf_nan=False)
-    gradient_epsilon: float = Field(1e-30, ge=0, allow_inf_nan=False)
-    parameter_epsilon: float = Field(1e-3, gt=0, allow_inf_nan=False)
-    min_factored_dim: int = Field(128, ge=2)
+    warmup_share: float = Field(default=0.1, ge=0, lt=1)
+    final_share: float = Field(default=0.1, ge=0, le=1)
+    constant_steps: int = Field(default=10_000, ge=1)
+    decay_exponent: float = Field(default=0.8, gt=0, le=1)
+    clipping_threshold: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    gradient_epsilon: float = Field(default=1e-30, ge=0, allow_inf_nan=False)
+    parameter_epsilon: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
+    min_factored_dim: int = Field(default=128, ge=2)
 
 
 class TrainingSettings(Settings):
@@ -120,13 +121,13 @@ class TrainingSettings(Settings):
         log_every: steps between reports to the caller; the metrics file has every step.
     """
 
-    steps: int = Field(250, ge=1)
-    batch_rows: int = Field(8, ge=1)
-    seed: int = Field(0, ge=0, lt=2**31)
-    loss_chunk: int = Field(0, ge=0)
-    checkpoint_every: int = Field(100, ge=0)
-    checkpoints_kept: int = Field(2, ge=1)
-    log_every: int = Field(10, ge=1)
+    steps: int = Field(default=250, ge=1)
+    batch_rows: int = Field(default=8, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    loss_chunk: int = Field(default=0, ge=0)
+    checkpoint_every: int = Field(default=100, ge=0)
+    checkpoints_kept: int = Field(default=2, ge=1)
+    log_every: int = Field(default=10, ge=1)
 
 
 class TrainingConfig(Settings):

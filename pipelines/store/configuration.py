@@ -1,4 +1,4 @@
-"""Typed configuration from TOML files: reading, `key=value` overrides, and errors that name file, key, value and constraint.
+"""Typed configuration from TOML files: reading, `key=value` overrides, and errors that name file, key and value.
 
 It knows nothing of what is configured; corpora, trainings and studies bring their own models.
 """
