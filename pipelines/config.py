@@ -6,26 +6,21 @@ An error names file, key, value, constraint and remedy. `recipe` methods give ea
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from pipelines.near_duplicates.settings import DeduplicateSettings
 from pipelines.sources.registry import READERS
-from quality_filter.settings import QualitySettings
+from pipelines.store.configuration import Settings, load_settings
+from quality_filter.settings import QualitySettings, SamplingSettings
 from tokenizer.settings import TokenizerSettings
 
 Variant = Literal["all", "filtered", "random"]
 """Which documents of a component a version takes: all, those that sampling kept, or a random subset of as many tokens."""
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
-
-
-class ConfigError(Exception):
-    """A configuration is refused; the message names file, key, value, constraint and remedy."""
 
 
 def parse_amount(value: Any) -> Any:
@@ -44,12 +39,6 @@ def parse_amount(value: Any) -> Any:
 
 Amount = Annotated[int, BeforeValidator(parse_amount), Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-
-
-class Settings(BaseModel):
-    """A part of the configuration: frozen, and no key that it doesn't know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Source(Settings):
@@ -116,13 +105,6 @@ class Quality(Settings):
     classifier: QualitySettings = Field(default_factory=QualitySettings)
 
 
-class Sample(Settings):
-    """Pareto sampling: keep if the draw is below ⌊2⁶⁴·(2 − s)^−α⌋, s the raw score or its rank quantile."""
-
-    on: Literal["score", "rank"] = "rank"
-    alpha: str = Field("9", pattern=r"^\d+(\.\d+)?$")
-
-
 class Pack(Settings):
     """Training records: sequence length in tokens, shards a component, and the most tokens taken of one document of a component."""
 
@@ -150,7 +132,7 @@ class CorpusConfig(Settings):
     deduplicate: DeduplicateSettings = Field(default_factory=DeduplicateSettings)
     holdout: HoldOut = Field(default_factory=HoldOut)
     quality: Quality | None = None
-    sample: Sample = Field(default_factory=Sample)
+    sample: SamplingSettings = Field(default_factory=SamplingSettings)
     tokenizer: TokenizerSettings = Field(default_factory=TokenizerSettings)
     pack: Pack = Field(default_factory=Pack)
     mixture: dict[Name, MixtureComponent] = Field(min_length=1)
@@ -215,63 +197,4 @@ def load_corpus_config(path: str, overrides: Sequence[str] = ()) -> CorpusConfig
     Raises:
         ConfigError: when the file, a key or a value is refused.
     """
-    values = read_toml(path)
-    for override in overrides:
-        apply_override(values, override, path)
-    return validate(CorpusConfig, values, path)
-
-
-def read_toml(path: str) -> dict[str, Any]:
-    """Read a TOML file.
-
-    Raises:
-        ConfigError: when it cannot be read or is not TOML.
-    """
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
-
-
-def apply_override(values: dict[str, Any], override: str, path: str) -> None:
-    """Set one `key=value` in a configuration that was read.
-
-    Raises:
-        ConfigError: when the override has no `=`, or its key runs through a value.
-    """
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set {override}: write key=value, e.g. --set sample.alpha=3")
-    node = values
-    *parents, last = key.strip().split(".")
-    for parent in parents:
-        node = node.setdefault(parent, {})
-        if not isinstance(node, dict):
-            raise ConfigError(f"--set {override}: {parent!r} is a value in {path}, not a table; name another key")
-    try:
-        node[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        node[last] = text
-
-
-def validate[T: BaseModel](model: type[T], values: dict[str, Any], path: str) -> T:
-    """Build a model from what a file said.
-
-    Raises:
-        ConfigError: with one line for every problem: file, key, value, constraint.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
-            given = repr(problem["input"])
-            shown = f" (given: {given[:80]})" if not isinstance(problem["input"], dict) else ""
-            message = problem["msg"].removeprefix("Value error, ")
-            if problem["type"] == "extra_forbidden":
-                message = "there is no such key; remove it or mend its name"
-            lines.append(f"{path}: {key}: {message}{shown}")
-        raise ConfigError("\n".join(lines)) from None
+    return load_settings(CorpusConfig, path, overrides)

@@ -1,0 +1,156 @@
+"""A keyed sample of training documents' texts, for the classifier and the tokenizer to learn from.
+
+Of each source every shard gives the first documents in the order of a keyed hash, up to its part of the source's quota; so the sample does not depend on workers or order,
+and no document is looked at twice. Only documents of the `train` split are taken.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import apache_beam as beam
+import pyarrow as pa
+
+from pipelines.corpus import Corpus
+from pipelines.documents import ID_TYPE, ids_of, read_batches, write_parquet
+from pipelines.engine import read_results, read_work_list, write_results, write_work_list
+from pipelines.progress import report
+from pipelines.store.hashing import KeyedHash
+from pipelines.store.stages import OpenStage, StoredFile
+
+SAMPLE_SCHEMA = pa.schema(
+    [
+        ("label", pa.string()),
+        ("source", pa.string()),
+        ("id", ID_TYPE),
+        ("key", pa.uint64()),
+        ("text", pa.large_string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What to take of a source: documents of these hosts (none: all) under a label, until the quota is reached.
+
+    Attributes:
+        label: written beside the texts.
+        hosts: registered names; a host stands for its subdomains too.
+        quota: of the whole source, in `unit`.
+        unit: `documents` or `bytes` (of UTF-8 text).
+    """
+
+    label: str
+    hosts: tuple[str, ...]
+    quota: int
+    unit: str
+
+
+def host_matches(url: str | None, hosts: tuple[str, ...]) -> bool:
+    """Tell whether the url's host is one of `hosts` or below one; no hosts match every document."""
+    if not hosts:
+        return True
+    host = (urlsplit(url).hostname or "") if url else ""
+    return any(host == name or host.endswith("." + name) for name in hosts)
+
+
+class _CollectShard(beam.DoFn):
+    """Yields one shard's part of the sample as packed Arrow batches, keyed by 0."""
+
+    def __init__(self, seed: int, purpose: str, rules: dict[str, list[Rule]], shards: int, max_characters: int) -> None:
+        self._seed, self._purpose, self._rules = seed, purpose, rules
+        self._shards, self._max_characters = shards, max_characters
+
+    def process(self, work: dict[str, Any]) -> Iterable[tuple[int, bytes]]:
+        """Stream the shard; what is over the quota is forgotten after every batch."""
+        draw = KeyedHash(self._seed, self._purpose)
+        taken: dict[str, list[tuple[int, bytes, str]]] = {rule.label: [] for rule in self._rules[work["source"]]}
+        decisions = {"holdout": (work["decisions"]["holdout"], ("split",))}
+        for batch in read_batches(work["documents"], ("url", "text"), decisions):
+            splits, urls = batch["holdout.split"].to_pylist(), batch["url"].to_pylist()
+            for row, identifier in enumerate(map(bytes, ids_of(batch["id"]))):
+                if splits[row] == "train" and (rule := self._rule(work["source"], urls[row])):
+                    text = batch["text"][row].as_py()[: self._max_characters]
+                    taken[rule.label].append((draw(identifier), identifier, text))
+            for rule in self._rules[work["source"]]:
+                taken[rule.label] = self._within_quota(taken[rule.label], rule)
+            report(len(splits))
+        rows = [
+            (label, work["source"], identifier, key, text)
+            for label, items in taken.items()
+            for key, identifier, text in items
+        ]
+        if rows:
+            yield 0, _pack(rows)
+
+    def _rule(self, source: str, url: str | None) -> Rule | None:
+        return next((rule for rule in self._rules[source] if host_matches(url, rule.hosts)), None)
+
+    def _within_quota(self, items: list[tuple[int, bytes, str]], rule: Rule) -> list[tuple[int, bytes, str]]:
+        items.sort(key=lambda item: item[:2])
+        quota, kept = -(-rule.quota // self._shards), []
+        for item in items:
+            if quota <= 0:
+                break
+            kept.append(item)
+            quota -= 1 if rule.unit == "documents" else len(item[2].encode())
+        return kept
+
+
+def _pack(rows: list[tuple[Any, ...]]) -> bytes:
+    batch = pa.record_batch(
+        [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), SAMPLE_SCHEMA, strict=True)],
+        schema=SAMPLE_SCHEMA,
+    )
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, SAMPLE_SCHEMA) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue()
+
+
+class _WriteSample(beam.DoFn):
+    """Writes the whole sample, sorted by label, key and id, as one Parquet file."""
+
+    def __init__(self, url: str, path: str) -> None:
+        self._url, self._path = url, path
+
+    def process(self, keyed: tuple[int, Iterable[bytes]]) -> Iterable[dict[str, Any]]:
+        """Write the file."""
+        table = pa.concat_tables([pa.ipc.open_stream(block).read_all() for block in keyed[1]])
+        order = [("label", "ascending"), ("key", "ascending"), ("id", "ascending")]
+        digest = write_parquet(self._url, table.sort_by(order))
+        yield StoredFile.of(self._path, digest, rows=table.num_rows).to_json()
+
+
+def collect_texts(
+    corpus: Corpus, stage: OpenStage, label: str, purpose: str, rules: dict[str, list[Rule]], max_characters: int
+) -> StoredFile:
+    """Collect a sample of texts into `STAGE/sample.parquet` (schema SAMPLE_SCHEMA).
+
+    Args:
+        corpus: the corpus, with `holdout` decided.
+        stage: where to write.
+        label: name of the work for progress.
+        purpose: of the keyed hash.
+        rules: what to take, by source; the first rule that fits a document counts.
+        max_characters: longest piece taken of one document.
+    """
+    work_url, results_url = stage.path("work.jsonl"), stage.path("results.jsonl")
+    write_work_list(work_url, corpus.work(["holdout"], None, rules))
+    collect = _CollectShard(corpus.config.seed, purpose, rules, corpus.config.extract.shards, max_characters)
+
+    def pipeline(p: beam.Pipeline) -> None:
+        parts = read_work_list(p, work_url) | "Collect" >> beam.ParDo(collect)
+        grouped = parts | "Gather sample" >> beam.GroupByKey()
+        write_results(
+            grouped | "Write sample" >> beam.ParDo(_WriteSample(stage.path("sample.parquet"), "sample.parquet")),
+            results_url,
+        )
+
+    corpus.engine.run(label, pipeline, corpus.document_count(rules), "documents")
+    (file,) = read_results(results_url)
+    return StoredFile(**file)

@@ -1,0 +1,106 @@
+"""Hold out: the documents that no classifier, tokenizer or mixture ever sees.
+
+The unit is the duplicate cluster, which is its representative, since the others are gone; of books the reader makes one document a chapter. Each source gives its own
+share (at least `minimum` documents, never all of them), those first in the order of hash(seed, `holdout`, id). Sources named under `holdout.sources` are held
+out whole: they are the out-of-domain set.
+
+In: documents, `deduplicate`. Out: decisions {split}. Alone: `python -m pipelines.holdout --config FILE --store DIR`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from pipelines.corpus import ADDRESS_SHARDS, Corpus, run_decision_stage, write_decision
+from pipelines.documents import DECISION_SCHEMAS, ids_of, read_batches
+from pipelines.progress import report
+from pipelines.ranking import ITEM, RankItems, pack_items, places_by_id
+from pipelines.store.hashing import KeyedHash
+from pipelines.store.stages import FinishedStage, OpenStage, StageKey
+
+
+def quota(documents: int, share: float, minimum: int) -> int:
+    """Return how many of `documents` to hold out: the share rounded down, at least `minimum`, never all."""
+    return max(0, min(documents - 1, max(int(documents * share), minimum)))
+
+
+def _staying(work: dict[str, Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (ids, mask of those that deduplication left) for each batch of a shard."""
+    for batch in read_batches(work["documents"], (), {"deduplicate": (work["decisions"]["deduplicate"], ("reason",))}):
+        yield ids_of(batch["id"]), batch["deduplicate.reason"].is_null().to_numpy(zero_copy_only=False)
+
+
+class _Items(beam.DoFn):
+    """Sends the staying documents of a shard to be ranked by their keyed hash, each source by itself."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def process(self, work: dict[str, Any]) -> Iterable[tuple[int, bytes]]:
+        """Yield packed items."""
+        draw = KeyedHash(self._seed, "holdout")
+        for ids, stays in _staying(work):
+            chosen = ids[stays]
+            items = np.zeros(len(chosen), ITEM)
+            items["id"] = chosen
+            items["key"] = draw.many(map(bytes, chosen))
+            items["weight"] = 1
+            items["address"] = work["address"]
+            yield from pack_items(work["address"] // ADDRESS_SHARDS, items)
+            report(len(ids))
+
+
+class _Split(beam.DoFn):
+    """Writes the decision shard from the places of its documents."""
+
+    def __init__(self, share: float, minimum: int, out_of_domain: list[str]) -> None:
+        self._share, self._minimum, self._out_of_domain = share, minimum, set(out_of_domain)
+
+    def process(self, joined: tuple[int, dict[str, Any]]) -> Iterable[dict[str, Any]]:
+        """Write one shard."""
+        (work,) = joined[1]["work"]
+        places = places_by_id(joined[1]["places"])
+        ids: list[bytes] = []
+        splits: list[str | None] = []
+        for batch_ids, stays in _staying(work):
+            ids.extend(map(bytes, batch_ids))
+            splits.extend(
+                self._split(work["source"], places[bytes(identifier)]) if stay else None
+                for identifier, stay in zip(batch_ids, stays, strict=True)
+            )
+        schema = DECISION_SCHEMAS["holdout"]
+        table = pa.Table.from_arrays(
+            [pa.array(ids, schema.field("id").type), pa.array(splits, pa.string())], schema=schema
+        )
+        counts = {"in": len(splits) - splits.count(None), "out": splits.count("train")}
+        counts |= {name: splits.count(name) for name in ("heldout", "out_of_domain")}
+        yield write_decision(work, table, counts)
+
+    def _split(self, source: str, place: tuple[int, int]) -> str:
+        if source in self._out_of_domain:
+            return "out_of_domain"
+        before, total = place
+        return "heldout" if before < quota(total, self._share, self._minimum) else "train"
+
+
+def run(corpus: Corpus) -> FinishedStage:
+    """Run the stage, or return it if it is finished."""
+    settings = corpus.config.holdout
+    recipe = {"seed": corpus.config.seed, **settings.model_dump()}
+    key = StageKey("holdout", recipe, corpus.inputs("deduplicate"), ("pipelines.holdout",), ("pyarrow",))
+
+    def build(work: beam.PCollection, stage: OpenStage) -> beam.PCollection:
+        places = work | "Draw" >> beam.ParDo(_Items(corpus.config.seed)) | "Rank" >> RankItems()
+        addressed = work | "Address" >> beam.Map(lambda item: (item["address"], item))
+        return (
+            {"work": addressed, "places": places}
+            | "Meet documents" >> beam.CoGroupByKey()
+            | "Split" >> beam.ParDo(_Split(settings.share, settings.minimum, settings.sources))
+        )
+
+    return run_decision_stage(corpus, key, build, jobs=["deduplicate"])
