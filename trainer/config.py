@@ -32,11 +32,12 @@ class ModelSettings(Settings):
         head_dim: width of a head, D.
         experts: experts in each mixture layer, E; 0 makes the model dense.
         twin: what a dense model has in place of the experts: `flops`, the two-matrix feed-forward of width 2·H that
-            costs what two experts cost; `family`, the gated feed-forward of the other layers, as the paper's dense models.
+            costs what two experts cost; `family`, the gated one of the other layers, as the paper's dense models.
         expert_activation: of the experts (and of the `flops` twin).
         capacity_factor: slots of all experts per token, so 2.0 is just enough for the two choices of an even router.
         group_size: tokens that are routed together and share a capacity.
-        dispatcher: how tokens reach the experts; results are equal. `gather` moves rows, `einsum` uses one-hot products.
+        dispatcher: how tokens reach the experts, with equal results: `gather` moves rows, `einsum` multiplies by
+            one-hots.
         relative_buckets: buckets of the relative position bias.
         relative_max_distance: distance from which all positions share the last bucket.
         attention_extra_logit: adds a logit 0 to each attention softmax, so that a head may attend to nothing.

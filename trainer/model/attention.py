@@ -1,0 +1,82 @@
+"""Causal self-attention with a T5-style relative bias, without 1/√D scaling (the query's initial values hold it).
+
+B batch, S sequence (queries), T sequence (keys), M model, N heads, D head, R buckets of relative distance.
+
+In: (B, S, M) and the segment of every token. Out: (B, S, M) to add to the residual stream. Logits and softmax are
+float32. Sources: praxis `glam.py` and `transformers.py`; Raffel et al. 2020 for the buckets.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from trainer.config import ModelSettings
+from trainer.model.normalization import rms_norm
+from trainer.model.parameters import Attention
+
+MASKED = -1e9
+
+
+def attention(layer: Attention, x: jax.Array, mask: jax.Array, settings: ModelSettings) -> jax.Array:
+    """Attend within `mask` (B or 1, S, T), true where the query may see the key."""
+    batch, length, width = x.shape
+    rows = rms_norm(x, layer.norm[...]).reshape(batch * length, width)
+
+    def project(weight: jax.Array) -> jax.Array:
+        flat = weight.astype(x.dtype).reshape(width, -1)
+        return (rows @ flat).reshape(batch, length, settings.heads, settings.head_dim)
+
+    query, key, value = project(layer.query[...]), project(layer.key[...]), project(layer.value[...])
+    logits = jnp.einsum("BSND,BTND->BNST", query, key, preferred_element_type=jnp.float32)
+    logits = logits + relative_bias(layer.relative_bias[...], length, settings.relative_max_distance)
+    weights = softmax(jnp.where(mask[:, None], logits, MASKED), settings.attention_extra_logit).astype(x.dtype)
+    mixed = jnp.einsum("BNST,BTND->BSND", weights, value).reshape(batch * length, -1)
+    return (mixed @ layer.output[...].astype(x.dtype).reshape(-1, width)).reshape(x.shape)
+
+
+def softmax(logits: jax.Array, extra_logit: bool) -> jax.Array:
+    """Softmax over the last axis; `extra_logit` adds a logit 0 that takes its share and gives nothing."""
+    if not extra_logit:
+        return jax.nn.softmax(logits, axis=-1)
+    top = jax.lax.stop_gradient(jnp.maximum(jnp.max(logits, axis=-1, keepdims=True), 0.0))
+    exponentials = jnp.exp(logits - top)
+    return exponentials / (jnp.sum(exponentials, axis=-1, keepdims=True) + jnp.exp(-top))
+
+
+def attention_mask(segments: jax.Array, across_documents: bool) -> jax.Array:
+    """Return (B or 1, S, S), true where a query may see a key: not later and, unless `across_documents`, of its
+    segment."""
+    length = segments.shape[1]
+    causal = np.tril(np.ones((1, length, length), bool))
+    if across_documents:
+        return jnp.asarray(causal)
+    return causal & (segments[:, :, None] == segments[:, None, :])
+
+
+def distance_buckets(length: int, buckets: int, max_distance: int) -> np.ndarray:
+    """Return the bucket of each distance 0 … length − 1: half of the buckets hold one distance, the others grow as
+    log."""
+    distance = np.arange(length)
+    exact = buckets // 2
+    growth = np.log(np.maximum(distance, 1) / exact) / math.log(max_distance / exact)
+    far = np.minimum(exact + (growth * (buckets - exact)).astype(np.int64), buckets - 1)
+    return np.where(distance < exact, distance, far)
+
+
+def relative_bias(table: jax.Array, length: int, max_distance: int) -> jax.Array:
+    """Spread a table (R, N) to (N, S, S): entry (s, t) is the bias of distance s − t, and 0 where t > s.
+
+    The matrix is constant along diagonals: a cycle of 2·S values is repeated and read in rows of 2·S − 1, so that
+    each row starts one step earlier in the cycle. Forward and backward are copies and sums, no scatter.
+    """
+    buckets, heads = table.shape
+    one_hot = np.eye(buckets, dtype=np.float32)[distance_buckets(length, buckets, max_distance)]
+    by_distance = (one_hot @ table.astype(jnp.float32)).T
+    ahead = jnp.zeros((heads, length))
+    cycle = jnp.concatenate([by_distance[:, :1], ahead, by_distance[:, :0:-1]], axis=1)
+    repeated = jnp.broadcast_to(cycle[:, None], (heads, length, 2 * length)).reshape(heads, -1)
+    return repeated[:, : length * (2 * length - 1)].reshape(heads, length, 2 * length - 1)[:, :, :length]

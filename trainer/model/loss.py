@@ -1,0 +1,99 @@
+"""From hidden states to losses: cross-entropy of the next token and the output z-loss, each a mean over the tokens
+that count.
+
+B batch, S sequence, M model, V vocabulary; rows are B·S. Logits are float32, of the tied embedding times M^-1/2.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from trainer.config import ModelSettings
+from trainer.model.decoder import Routers, forward
+from trainer.model.parameters import Decoder
+
+
+class Batch(NamedTuple):
+    """What a step trains on.
+
+    Attributes:
+        inputs: (B, S) int32 token ids.
+        targets: (B, S) int32, the next tokens.
+        segments: (B, S) int32, 0 for padding, 1, 2, … for the documents packed in a row.
+        counted: (B, S) bool, whether the target counts.
+    """
+
+    inputs: jax.Array
+    targets: jax.Array
+    segments: jax.Array
+    counted: jax.Array
+
+
+class Losses(NamedTuple):
+    """Means over the tokens that count (cross-entropy, in nats, and output z) and sums over layers (the routers')."""
+
+    cross_entropy: jax.Array
+    output_z: jax.Array
+    auxiliary: jax.Array
+    router_z: jax.Array
+
+
+def logits(decoder: Decoder, hidden: jax.Array) -> jax.Array:
+    """Return (…, V) float32 logits of hidden states (…, M)."""
+    scaled = hidden * (1 / math.sqrt(hidden.shape[-1]))
+    embedding = decoder.embedding[...].astype(hidden.dtype)
+    return jnp.einsum("...M,VM->...V", scaled, embedding, preferred_element_type=jnp.float32)
+
+
+def token_losses(decoder: Decoder, hidden: jax.Array, targets: jax.Array, chunk: int) -> tuple[jax.Array, jax.Array]:
+    """Return cross-entropy (nats) and log-partition of each row: (rows, M) and (rows,) to (rows,) and (rows,).
+
+    Args:
+        decoder: holds the embedding.
+        hidden: (rows, M).
+        targets: (rows,) int32.
+        chunk: rows whose logits exist at one time (they are computed again for the gradient); 0 means all. It must
+            divide the rows.
+    """
+
+    def of_rows(rows: jax.Array, wanted: jax.Array) -> tuple[jax.Array, jax.Array]:
+        scores = logits(decoder, rows)
+        log_partition = jax.nn.logsumexp(scores, axis=-1)
+        return log_partition - jnp.take_along_axis(scores, wanted[:, None], axis=-1)[:, 0], log_partition
+
+    if chunk == 0 or chunk >= hidden.shape[0]:
+        return of_rows(hidden, targets)
+    pieces = hidden.reshape(-1, chunk, hidden.shape[-1]), targets.reshape(-1, chunk)
+    entropy, log_partition = jax.lax.map(jax.checkpoint(lambda piece: of_rows(*piece)), pieces)
+    return entropy.reshape(-1), log_partition.reshape(-1)
+
+
+def losses(decoder: Decoder, batch: Batch, settings: ModelSettings, chunk: int) -> tuple[Losses, Routers | None]:
+    """Return the losses of a batch in training, apart, and what the routers did."""
+    hidden, routers = forward(decoder, batch.inputs, batch.segments, settings, settings.capacity_factor)
+    entropy, log_partition = token_losses(
+        decoder, hidden.reshape(-1, hidden.shape[-1]), batch.targets.reshape(-1), chunk
+    )
+    counted = batch.counted.reshape(-1)
+    tokens = jnp.maximum(jnp.sum(counted), 1)
+    none = jnp.zeros(())
+    return Losses(
+        cross_entropy=jnp.sum(entropy * counted) / tokens,
+        output_z=jnp.sum(jnp.square(log_partition) * counted) / tokens,
+        auxiliary=jnp.sum(routers.losses.auxiliary) if routers else none,
+        router_z=jnp.sum(routers.losses.router_z) if routers else none,
+    ), routers
+
+
+def objective(parts: Losses, settings: ModelSettings) -> jax.Array:
+    """Return what the optimizer lowers: cross-entropy plus the other losses by their weights."""
+    return (
+        parts.cross_entropy
+        + settings.auxiliary_loss_weight * parts.auxiliary
+        + settings.router_z_loss_weight * parts.router_z
+        + settings.output_z_loss_weight * parts.output_z
+    )
