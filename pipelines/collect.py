@@ -1,7 +1,8 @@
 """A keyed sample of training documents' texts, for the classifier and the tokenizer to learn from.
 
-Of each source every shard gives the first documents in the order of a keyed hash, up to its part of the source's quota; so the sample does not depend on workers or order,
-and no document is looked at twice. Only documents of the `train` split are taken.
+Of each source every shard gives the first documents in the order of a keyed hash, up to its part of the source's
+quota; so the sample does not depend on workers or order, and no document is looked at twice. Only documents of the
+`train` split are taken.
 """
 
 from __future__ import annotations

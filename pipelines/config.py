@@ -1,6 +1,7 @@
 """The configuration of a corpus: a TOML file, validated before any work by a typed model.
 
-An error names file, key, value, constraint and remedy. `recipe` methods give each stage the part of the configuration that it reads, without paths.
+An error names file, key, value, constraint and remedy. `recipe` methods give each stage the part of the configuration
+that it reads, without paths.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from quality_filter.settings import QualitySettings, SamplingSettings
 from tokenizer.settings import TokenizerSettings
 
 Variant = Literal["all", "filtered", "random"]
-"""Which documents of a component a version takes: all, those that sampling kept, or a random subset of as many tokens."""
+"""Which documents of a component a version takes: all, those that sampling kept, or a random subset of as many
+tokens.
+"""
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
@@ -47,7 +50,8 @@ class Source(Settings):
     Attributes:
         component: what the mixture counts it to.
         reader: the native format.
-        files: paths or globs; `{data}` stands for the top-level key `data`; `package:NAME/…` and `distribution:NAME/…` find files
+        files: paths or globs; `{data}` stands for the top-level key `data`; `package:NAME/…` and
+            `distribution:NAME/…` find files
             that a Python package brought.
         licence: of the texts, as far as known.
         options: of the reader.
@@ -68,7 +72,9 @@ class Source(Settings):
 
 
 class Extract(Settings):
-    """Extraction: document shards for each source, and the share of records that may be quarantined before the run fails."""
+    """Extraction: document shards for each source, and the share of records that may be quarantined before the run
+    fails.
+    """
 
     shards: int = Field(4, ge=1, le=4096)
     error_budget: float = Field(0.01, ge=0, le=1)
@@ -82,7 +88,9 @@ class Select(Settings):
 
 
 class HoldOut(Settings):
-    """What nothing is trained on: a share of each source's duplicate clusters, at least `minimum` of them, and whole sources."""
+    """What nothing is trained on: a share of each source's duplicate clusters, at least `minimum` of them, and
+    whole sources.
+    """
 
     share: float = Field(0.05, ge=0, lt=1)
     minimum: int = Field(1, ge=0)
@@ -106,7 +114,9 @@ class Quality(Settings):
 
 
 class Pack(Settings):
-    """Training records: sequence length in tokens, shards a component, and the most tokens taken of one document of a component."""
+    """Training records: sequence length in tokens, shards a component, and the most tokens taken of one document
+    of a component.
+    """
 
     sequence_length: int = Field(1024, ge=8, le=1 << 20)
     shards: int = Field(4, ge=1, le=65536)
@@ -180,6 +190,25 @@ class CorpusConfig(Settings):
         source = self.sources[name]
         options = READERS[source.reader].check_options(source.options)
         return {"source": name, "component": source.component, "reader": source.reader, "options": options}
+
+    def version_recipe(self, name: str) -> dict[str, Any]:
+        """Return everything that decides the bytes of a version, without names of files and folders."""
+        variants = {component: self.versions[name].get(component, "all") for component in sorted(self.mixture)}
+        recipe = {
+            "seed": self.seed,
+            "sources": [self.source_recipe(source) for source in sorted(self.sources)],
+            "extract": {"shards": self.extract.shards},
+            "select": self.select.model_dump(),
+            "deduplicate": self.deduplicate.model_dump(mode="json"),
+            "holdout": self.holdout.model_dump(),
+            "tokenizer": self.tokenizer.model_dump(exclude={"model"}),
+            "pack": self.pack.model_dump(),
+            "weights": self.weights(),
+            "variants": variants,
+        }
+        if set(variants.values()) != {"all"} and self.quality:
+            recipe |= {"quality": self.quality.model_dump(), "sample": self.sample.model_dump()}
+        return recipe
 
 
 def _require_known(key: str, names: set[str], known: set[str], problem: str) -> None:

@@ -1,11 +1,13 @@
 """The corpus while it is built: document shards, the decisions made so far, and the work lists made of them.
 
-One item of a work list is one document shard with the decision shards beside it: {"source", "component", "address", "documents", "decisions": {job: url},
-"output", "output_path"}. `address` is a small integer that names (source, shard) when something has to be sent there.
+One item of a work list is one document shard with the decision shards beside it: {"source", "component", "address",
+"documents", "decisions": {job: url}, "output", "output_path"}. `address` is a small integer that names (source,
+shard) when something has to be sent there.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -78,18 +80,20 @@ class Corpus:
 
 
 class DecideShard(beam.DoFn):
-    """Base of jobs that decide on each document by itself: reads a shard, writes the decision shard, yields what it counted.
+    """Base of jobs that decide on each document by itself: reads a shard, writes the decision shard, yields what it
+    counted.
 
-    A subclass names its `job`, the document `columns` and `decision_columns` {job: columns} that it reads, and implements `decide`.
+    A subclass names its `job`, the document `columns` and `decision_columns` {job: columns} that it reads, and
+    implements `decide`.
     """
 
     job: str
     columns: tuple[str, ...] = ()
     decision_columns: Mapping[str, tuple[str, ...]] = {}
 
-    def decide(self, batch: dict[str, Any], work: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
+    @abstractmethod
+    def decide(self, batch: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
         """Return the decision columns (without `id`) and counts {reason or `in`/`out`: n} of a batch."""
-        raise TypeError(f"{type(self).__name__} does not decide")
 
     def process(self, work: dict[str, Any]) -> Iterable[dict[str, Any]]:
         """Write one decision shard."""
@@ -97,7 +101,7 @@ class DecideShard(beam.DoFn):
         batches, counts = [], {"in": 0, "out": 0}
         decisions = {job: (work["decisions"][job], names) for job, names in self.decision_columns.items()}
         for batch in read_batches(work["documents"], self.columns, decisions):
-            columns, counted = self.decide(batch, work)
+            columns, counted = self.decide(batch)
             arrays = [batch["id"], *(pa.array(columns[name], schema.field(name).type) for name in schema.names[1:])]
             batches.append(pa.record_batch(arrays, schema=schema))
             for reason, number in counted.items():
@@ -121,7 +125,7 @@ def run_decision_stage(
     Args:
         corpus: what there is so far.
         key: the stage's key; its name is the job's.
-        build: called with (work PCollection, open stage), returns the PCollection of `write_decision` results.
+        build: called with the PCollection of work items, returns the PCollection of `write_decision` results.
         jobs: earlier decisions that the work items name.
         summarize: called with the results, returns the stage's summary.
     """
@@ -133,7 +137,7 @@ def run_decision_stage(
     write_work_list(work_url, corpus.work(jobs, stage))
 
     def pipeline(p: beam.Pipeline) -> None:
-        write_results(build(read_work_list(p, work_url), stage), results_url)
+        write_results(build(read_work_list(p, work_url)), results_url)
 
     corpus.engine.run(key.stage, pipeline, corpus.document_count(), "documents")
     results = read_results(results_url)

@@ -1,7 +1,7 @@
 """Documents and decisions as Parquet shards: the schemas of docs/formats.md, and reading them side by side.
 
-A decision table lies beside its documents: the same shards, the same rows in the same order, `id` first. So a job that needs documents and what earlier
-jobs said of them streams a few files together and shuffles nothing.
+A decision table lies beside its documents: the same shards, the same rows in the same order, `id` first. So a job
+that needs documents and what earlier jobs said of them streams a few files together and shuffles nothing.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ DECISION_SCHEMAS = {
     "holdout": pa.schema([("id", ID_TYPE), ("split", pa.string())]),
     "quality": pa.schema([("id", ID_TYPE), ("score", pa.int32()), ("fold", pa.int8())]),
     "sample": pa.schema([("id", ID_TYPE), ("rank", pa.int32()), ("draw", pa.uint64()), ("keep", pa.bool_())]),
+    "subset": pa.schema([("id", ID_TYPE), ("random", pa.bool_())]),
     "tokenize": pa.schema([("id", ID_TYPE), ("count", pa.int32()), ("tokens", pa.binary())]),
 }
 

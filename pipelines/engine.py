@@ -1,7 +1,8 @@
 """The engine that runs a Beam job: one way to choose it, and the plumbing that every job shares.
 
-The default is Beam's FnApiRunner, in this process or in several (`--direct_running_mode=multi_processing --direct_num_workers=2`). `--runner=DirectRunner`
-means the same here, since Beam 2.77's own would first try to download and start another runner. Every other `--runner=…` is Beam's, with Beam's options.
+The default is Beam's FnApiRunner, in this process or in several (`--direct_running_mode=multi_processing
+--direct_num_workers=2`). `--runner=DirectRunner` means the same here, since Beam 2.77's own would first try to
+download and start another runner. Every other `--runner=…` is Beam's, with Beam's options.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines.progress import Display, SilentDisplay, Watch
+from pipelines.store.errors import GlamError
 from pipelines.store.files import open_read, read_bytes, write_bytes
 
 LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner")
 REFUSED_RUNNERS = {"DaskRunner": "it lost documents without an error in Beam 2.77"}
 
 
-class EngineError(Exception):
+class EngineError(GlamError):
     """The job cannot run as asked, or failed; the message says why."""
 
 
@@ -39,7 +41,9 @@ class Engine:
         self._arguments = [a for a in beam_options if a.split("=")[0] != "--runner"]
         self._runner = next((a.split("=", 1)[1] for a in beam_options if a.startswith("--runner=")), "")
         if self._runner in REFUSED_RUNNERS:
-            raise EngineError(f"--runner={self._runner} is refused: {REFUSED_RUNNERS[self._runner]}; use another runner")
+            raise EngineError(
+                f"--runner={self._runner} is refused: {REFUSED_RUNNERS[self._runner]}; use another runner"
+            )
         direct = PipelineOptions(self._arguments).view_as(DirectOptions)
         self.workers = direct.direct_num_workers
         if self._runner in LOCAL_RUNNERS and self.workers > 1 and direct.direct_running_mode == "in_memory":

@@ -1,7 +1,8 @@
 """Hold out: the documents that no classifier, tokenizer or mixture ever sees.
 
-The unit is the duplicate cluster, which is its representative, since the others are gone; of books the reader makes one document a chapter. Each source gives its own
-share (at least `minimum` documents, never all of them), those first in the order of hash(seed, `holdout`, id). Sources named under `holdout.sources` are held
+The unit is the duplicate cluster, which is its representative, since the others are gone; of books the reader makes
+one document a chapter. Each source gives its own share (at least `minimum` documents, never all of them), those first
+in the order of hash(seed, `holdout`, id). Sources named under `holdout.sources` are held
 out whole: they are the out-of-domain set.
 
 In: documents, `deduplicate`. Out: decisions {split}. Alone: `python -m pipelines.holdout --config FILE --store DIR`.
@@ -21,7 +22,7 @@ from pipelines.documents import DECISION_SCHEMAS, ids_of, read_batches
 from pipelines.progress import report
 from pipelines.ranking import ITEM, RankItems, pack_items, places_by_id
 from pipelines.store.hashing import KeyedHash
-from pipelines.store.stages import FinishedStage, OpenStage, StageKey
+from pipelines.store.stages import FinishedStage, StageKey
 
 
 def quota(documents: int, share: float, minimum: int) -> int:
@@ -94,7 +95,7 @@ def run(corpus: Corpus) -> FinishedStage:
     recipe = {"seed": corpus.config.seed, **settings.model_dump()}
     key = StageKey("holdout", recipe, corpus.inputs("deduplicate"), ("pipelines.holdout",), ("pyarrow",))
 
-    def build(work: beam.PCollection, stage: OpenStage) -> beam.PCollection:
+    def build(work: beam.PCollection) -> beam.PCollection:
         places = work | "Draw" >> beam.ParDo(_Items(corpus.config.seed)) | "Rank" >> RankItems()
         addressed = work | "Address" >> beam.Map(lambda item: (item["address"], item))
         return (

@@ -1,7 +1,8 @@
 """Progress of long work: rate and time left, on a terminal as a moving line, elsewhere as a line every few seconds.
 
-Workers of a job count what they did with `report`; where they run on this machine (in this process or in others) the driver sees it through small
-files in a folder that `Watch` names in the environment. On a remote engine `report` does nothing.
+Workers of a job count what they did with `report`; where they run on this machine (in this process or in others) the
+driver sees it through small files in a folder that `Watch` names in the environment. On a remote engine `report` does
+nothing.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ class TerminalDisplay:
         rate = done / elapsed
         parts = [f"  {self._label}: {format_count(done, self._unit)}"]
         if self._total:
-            parts[0] += f" of {format_count(self._total, '').strip()} ({100 * min(done, self._total) / self._total:.0f} %)"
+            parts[0] += (
+                f" of {format_count(self._total, '').strip()} ({100 * min(done, self._total) / self._total:.0f} %)"
+            )
         parts.append(f"{format_count(rate, self._unit)}/s")
         if self._total and done:
             parts.append(f"{format_seconds(max(self._total - done, 0) / rate)} left")
@@ -179,5 +182,3 @@ class Watch:
         os.environ.pop(FOLDER_VARIABLE, None)
         self._folder.cleanup()
         self._display.finish()
-
-

@@ -1,8 +1,9 @@
 """The exact place of every document in a keyed order, without gathering the corpus anywhere.
 
-Items (32 bytes a document) are sent to partitions by ranges of their key; each partition sorts its own by (key, id) and sums weights; the
-partitions' totals, a few numbers, are known to all; so each item learns the weight of all items before it. What a job decides with it — a quota of
-held-out documents, a rank quantile, a random subset of a given size — does not depend on workers or order.
+Items (32 bytes a document) are sent to partitions by ranges of their key; each partition sorts its own by (key, id)
+and sums weights; the partitions' totals, a few numbers, are known to all; so each item learns the weight of all items
+before it. What a job decides with it — a quota of held-out documents, a rank quantile, a random subset of a given
+size — does not depend on workers or order.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
-"""Pareto sampling of scored documents: high scores mostly stay, some low ones do too (GPT-3, appendix A; GLaM, section 3).
+"""Pareto sampling of scored documents: high scores mostly stay, some low ones do too (GPT-3, appendix A; GLaM,
+section 3).
 
-A document stays if draw < T[s]: draw the keyed hash of its id, s its score or the rank quantile of its score among the training documents of its component, in 1/65,536. Ranks are exact: documents are ordered by (score, id).
+A document stays if draw < T[s]: draw the keyed hash of its id, s its score or the rank quantile of its score among
+the training documents of its component, in 1/65,536. Ranks are exact: documents are ordered by (score, id).
 
-In: documents, `holdout`, `quality`. Out: decisions {rank, draw, keep}. Alone: `python -m pipelines.sample --config FILE --store DIR`.
+In: documents, `holdout`, `quality`. Out: decisions {rank, draw, keep}. Alone: `python -m pipelines.sample --config
+FILE --store DIR`.
 """
 
 from __future__ import annotations
@@ -13,14 +16,14 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+from quality_filter.sampling import ParetoTable
 
 from pipelines.corpus import Corpus, run_decision_stage, write_decision
 from pipelines.documents import DECISION_SCHEMAS, ids_of, read_batches
 from pipelines.progress import report
 from pipelines.ranking import ITEM, RankItems, pack_items, places_by_id
 from pipelines.store.hashing import KeyedHash
-from pipelines.store.stages import FinishedStage, OpenStage, StageKey
-from quality_filter.sampling import ParetoTable
+from pipelines.store.stages import FinishedStage, StageKey
 
 SCORE_UNITS = 1 << 16
 SAMPLES_SHOWN = 12
@@ -153,7 +156,7 @@ def run(corpus: Corpus) -> FinishedStage:
     key = StageKey("sample", recipe, corpus.inputs("holdout", "quality"), ("pipelines.sample",), ("pyarrow",))
     items = _Items(sorted(corpus.config.quality.scored))
 
-    def build(work: beam.PCollection, stage: OpenStage) -> beam.PCollection:
+    def build(work: beam.PCollection) -> beam.PCollection:
         places = work | "Scores" >> beam.ParDo(items) | "Rank" >> RankItems()
         addressed = work | "Address" >> beam.Map(lambda item: (item["address"], item))
         keep = _Keep(corpus.config.seed, settings.alpha, settings.on)

@@ -1,7 +1,8 @@
 """The identity of a stage's code: what its own modules say, without comments, docstrings and formatting.
 
-A stage's fingerprint contains the hash of its module and of every module of this project that it imports, directly or not, also inside functions.
-So a change of code that could change bytes runs the stage again, and a change of a comment does not. Modules are read as source, never imported.
+A stage's fingerprint contains the hash of its module and of every module of this project that it imports, directly or
+not, also inside functions. So a change of code that could change bytes runs the stage again, and a change of a
+comment does not. Modules are read as source, never imported.
 """
 
 from __future__ import annotations

@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pipelines.store.errors import GlamError
+
 T = TypeVar("T", bound=BaseModel)
 
 
-class ConfigError(Exception):
+class ConfigError(GlamError):
     """A configuration is refused; the message names file, key, value, constraint and remedy."""
 
 

@@ -1,7 +1,8 @@
 """Files on any file system that fsspec knows, written so that nothing is ever visible half-written.
 
-A *url* is a local path or an fsspec address (`gs://…`, `s3://…`, `memory://…`). On a local file system a file is written under a temporary
-name beside its own and renamed; an object store shows an object only once it is complete, so there the file is written directly.
+A *url* is a local path or an fsspec address (`gs://…`, `s3://…`, `memory://…`). On a local file system a file is
+written under a temporary name beside its own and renamed; an object store shows an object only once it is complete,
+so there the file is written directly.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from pipelines.store.errors import GlamError
+
 BLOCK_BYTES = 1 << 20
 
 
-class StoreError(Exception):
+class StoreError(GlamError):
     """A file of the store is missing, damaged or not what it claims to be; the message names it and the remedy."""
 
 

@@ -1,7 +1,7 @@
 """Hashes and ids: the only source of identity and of randomness in the project.
 
-Everything here is a pure function of its arguments (docs/formats.md, "Ids"). A random choice is a keyed hash of the thing it is
-about, so that it does not depend on worker order, engine, or how the input is split.
+Everything here is a pure function of its arguments (docs/formats.md, "Ids"). A random choice is a keyed hash of the
+thing it is about, so that it does not depend on worker order, engine, or how the input is split.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ def canonical_json(value: Any) -> bytes:
     """Serialize `value` to the one JSON text that stands for it.
 
     Raises:
-        TypeError: for anything but objects with string keys, lists, strings, integers, booleans, null and finite floats, since
+        TypeError: for anything but objects with string keys, lists, strings, integers, booleans, null and finite
+            floats, since
             such a value has no single serialization and would make a fingerprint unstable.
     """
     _refuse_ambiguous(value, "$")

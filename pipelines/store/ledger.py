@@ -1,6 +1,7 @@
 """The conservation ledger: what came in, what went out, and why the rest did not.
 
-Jobs count by elements of their own (a retried bundle counts once); the driver adds the counts up here and refuses an imbalance.
+Jobs count by elements of their own (a retried bundle counts once); the driver adds the counts up here and refuses an
+imbalance.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pipelines.store.errors import GlamError
+
 Counts = Mapping[tuple[str, ...], int]
 """Counts by path in the ledger, e.g. {("enwiki", "documents", "dropped", "language"): 3}."""
 
 
-class LedgerImbalanceError(Exception):
+class LedgerImbalanceError(GlamError):
     """What came in is not what went out plus what was dropped; the message names stage, source and figures."""
 
 
@@ -43,7 +46,8 @@ def check_extraction(ledger: Mapping[str, Any]) -> None:
             accounted = counts["used"] + sum(counts["skipped"].values()) + counts["quarantined"]
             if counts["read"] != accounted:
                 raise LedgerImbalanceError(
-                    f"extract, source {source}: {counts['read']} {kind} were read, {accounted} are accounted for ({dict(counts)}); "
+                    f"extract, source {source}: {counts['read']} {kind} were read, {accounted} are accounted for "
+                    f"({dict(counts)}); "
                     "this is a defect of the reader: please report it with the file"
                 )
 
@@ -59,6 +63,7 @@ def check_documents(stage: str, ledger: Mapping[str, Any]) -> None:
         accounted = counts["out"] + sum(counts["dropped"].values())
         if counts["in"] != accounted:
             raise LedgerImbalanceError(
-                f"{stage}, source {source}: {counts['in']} documents went in, {accounted} are accounted for ({dict(counts)}); "
+                f"{stage}, source {source}: {counts['in']} documents went in, {accounted} are accounted for "
+                f"({dict(counts)}); "
                 "this is a defect of the stage: please report it with the configuration"
             )

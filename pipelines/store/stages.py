@@ -31,7 +31,9 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of a stage or version: path relative to its folder, size in bytes, sha256 (hex), rows or records, tokens."""
+    """A file of a stage or version: path relative to its folder, size in bytes, sha256 (hex), rows or records,
+    tokens.
+    """
 
     path: str
     size: int

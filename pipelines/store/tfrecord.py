@@ -1,7 +1,8 @@
-"""TFRecord files of `tf.train.Example` payloads, written and read without TensorFlow (importing it costs seconds and 0.8 GB).
+"""TFRecord files of `tf.train.Example` payloads, written and read without TensorFlow (importing it costs seconds and
+0.8 GB).
 
-Framing (docs/formats.md, "Sequence record"): length, masked CRC-32C of the length, payload, masked CRC-32C of the payload. Beside each shard lies
-an index of the byte offset of every record, so that any record is read directly.
+Framing (docs/formats.md, "Sequence record"): length, masked CRC-32C of the length, payload, masked CRC-32C of the
+payload. Beside each shard lies an index of the byte offset of every record, so that any record is read directly.
 """
 
 from __future__ import annotations
@@ -91,11 +92,8 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _only(data: bytes) -> bytes:
-    """Return the content of the last field of `data`, or nothing when there is none."""
-    content = b""
-    for _, content in _fields(data):
-        pass
-    return content
+    """Return the content of the only field of `data`, or nothing when there is none."""
+    return next((content for _, content in _fields(data)), b"")
 
 
 def decode_example(payload: bytes) -> dict[str, bytes]:
@@ -190,7 +188,7 @@ class ShardReader:
         )
         if not sound:
             raise StoreError(
-                f"{self._url}: record {number} is damaged (length or CRC is wrong); run `glam verify`, delete the version and the stage "
-                "that it names, and build again"
+                f"{self._url}: record {number} is damaged (length or CRC is wrong); run `glam verify`, delete the "
+                "version and the stages that hold the file, and build again"
             )
         return payload

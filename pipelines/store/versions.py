@@ -20,7 +20,10 @@ ID_DIGITS = 32
 
 @dataclass(frozen=True)
 class Component:
-    """A component of the mixture: its weight (of a sum of 1), size, and shards (urls)."""
+    """A component of the mixture: its weight (of a sum of 1), variant, size, and shards (urls).
+
+    `tokens_cut` are those over the most that a document of the component may give.
+    """
 
     name: str
     weight: float
@@ -28,6 +31,7 @@ class Component:
     records: int
     tokens: int
     documents: int
+    tokens_cut: int
     shards: tuple[str, ...]
 
 
@@ -165,9 +169,7 @@ class BadFile:
     reason: str
 
 
-def verify_version(
-    version: Version, on_file: Callable[[int], None] = lambda size: None, threads: int = 2
-) -> list[BadFile]:
+def verify_version(version: Version, on_file: Callable[[int], object] | None = None, threads: int = 2) -> list[BadFile]:
     """Hash every file of a version again, and check the ids.
 
     Args:
@@ -184,7 +186,8 @@ def verify_version(
             digest = digest_file(join(version.url, entry["path"]))
         except (OSError, FileNotFoundError) as error:
             return BadFile(entry["path"], f"cannot be read ({error})")
-        on_file(entry["size"])
+        if on_file is not None:
+            on_file(entry["size"])
         if digest.size != entry["size"]:
             return BadFile(entry["path"], f"{digest.size} bytes, the manifest says {entry['size']}")
         if digest.sha256 != entry["sha256"]:

@@ -1,0 +1,5 @@
+"""`python -m glam` is `glam`."""
+
+from glam.main import main
+
+main()

@@ -1,0 +1,233 @@
+"""The `glam` command: reads arguments, calls a function of the floors below, prints what it returned.
+
+Everything is printed to stderr but the answer: with `--json` that is one JSON object on the last line of stdout.
+Heavy modules are imported by the commands that use them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.store.errors import GlamError
+
+app = typer.Typer(
+    name="glam",
+    help="Build quality-filtered pretraining corpora and train GLaM mixture-of-experts models on them.",
+    epilog="Start with: glam demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+StoreOption = Annotated[
+    str, typer.Option("--store", help="Folder or address of the store.", envvar="GLAM_STORE", show_default=True)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line of stdout.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a key: key=value, the key dotted, the value as in TOML.")
+]
+DEFAULT_STORE = "store"
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": False}
+
+
+def show(answer: dict[str, Any]) -> None:
+    """Print the answer of a command run with `--json`."""
+    print(json.dumps(answer, ensure_ascii=False), flush=True)
+
+
+def configs_folder() -> Path:
+    """Return the folder of the configurations that come with the program (in a checkout or in an installed wheel)."""
+    here = Path(__file__).resolve().parent
+    return next(folder for folder in (here.parent / "configs", here / "configs") if folder.is_dir())
+
+
+@app.command(context_settings=PASS_ON)
+def build(
+    context: typer.Context,
+    config: Annotated[str, typer.Argument(help="Corpus configuration (TOML).")],
+    store: StoreOption = DEFAULT_STORE,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build the dataset versions of a configuration.
+
+    Finished stages are found in the store and not computed again; a build that was stopped goes on. Options after --
+    are Beam's.
+
+    Example: glam build configs/demo.toml --store store -- --direct_num_workers=2
+    """
+    from glam.tables import stage_table
+    from pipelines.build import build as run_build
+    from pipelines.config import load_corpus_config
+    from pipelines.progress import TerminalDisplay
+
+    made = run_build(load_corpus_config(config, overrides or []), store, context.args, TerminalDisplay())
+    stage_table(made.stages)
+    if as_json:
+        show(made.to_json())
+    else:
+        for name, version in made.versions.items():
+            print(f"{name}  {version.id}  {version.url}")
+
+
+@app.command()
+def train(
+    config: Annotated[str, typer.Argument(help="Training configuration (TOML); it names the dataset version.")],
+    run: Annotated[str, typer.Option("--run", help="Folder of the run: metrics, checkpoints, run.json.")],
+    store: StoreOption = DEFAULT_STORE,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a model on a dataset version.
+
+    A run that was stopped goes on from its last checkpoint; a finished one is returned at once.
+
+    Example: glam train configs/training/demo.toml --store store --run runs/first --set training.seed=1
+    """
+    from glam.training import run_training
+
+    answer = run_training(config, overrides or [], store, run)
+    if as_json:
+        show(answer)
+    else:
+        print(f"{run}: {answer['steps']} steps, loss {answer['loss']:.4f}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[str, typer.Argument(help="Folder of a run.")],
+    store: StoreOption = DEFAULT_STORE,
+    tasks: Annotated[
+        str, typer.Option("--tasks", help="Comma-separated names; `heldout` is every held-out source.")
+    ] = "heldout",
+    as_json: JsonOption = False,
+) -> None:
+    """Score a run: bits per byte on the held-out documents of each source.
+
+    Example: glam evaluate runs/first --store store --json
+    """
+    from glam.tables import task_table
+    from glam.training import run_evaluation
+
+    answer = run_evaluation(run, store, tasks.split(","))
+    task_table(answer["tasks"])
+    if as_json:
+        show(answer)
+
+
+@app.command(context_settings=PASS_ON)
+def ablate(
+    context: typer.Context,
+    study: Annotated[str, typer.Argument(help="Study (TOML).")],
+    store: StoreOption = DEFAULT_STORE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate, print arms, runs and cost, and stop.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a study: build its corpora, train its arms, compare them, write the report.
+
+    Example: glam ablate configs/studies/demo.toml --store store --dry-run
+    """
+    from glam.studies import plan, run
+
+    answer = plan(study, store) if dry_run else run(study, store, context.args)
+    if as_json:
+        show(answer)
+
+
+@app.command(context_settings=PASS_ON)
+def demo(
+    context: typer.Context,
+    store: StoreOption = DEFAULT_STORE,
+    out: Annotated[str, typer.Option("--out", help="Where to put the report.")] = "report.html",
+    as_json: JsonOption = False,
+) -> None:
+    """Run the whole system on the real text that the `demo` extra brought: filtered against unfiltered web pages.
+
+    It is the study configs/studies/demo.toml and nothing else. Run again, it computes nothing twice.
+
+    Example: glam demo --store store
+    """
+    from glam.studies import run
+
+    answer = run(str(configs_folder() / "studies" / "demo.toml"), store, context.args, report=out)
+    if as_json:
+        show(answer)
+
+
+@app.command()
+def report(
+    reference: Annotated[
+        str, typer.Argument(help="Id or name of a version, folder of a run, or a study (TOML or id).")
+    ],
+    out: Annotated[str, typer.Option("--out", help="The HTML file to write.")] = "report.html",
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Write a self-contained HTML report of a version, a run or a study.
+
+    Example: glam report filtered --store store --out report.html
+    """
+    from glam.studies import write_report
+
+    write_report(reference, store, out)
+    print(out)
+
+
+@app.command()
+def verify(
+    reference: Annotated[str, typer.Argument(metavar="ID", help="Id of a version, a unique prefix of it, or a name.")],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Hash every file of a dataset version again; exit with 1 and name the file if one is not what it was.
+
+    Example: glam verify filtered --store store
+    """
+    from glam.verification import run_verification
+
+    answer = run_verification(reference, store)
+    for bad in answer["bad"]:
+        print(f"{bad['path']}: {bad['reason']}", file=sys.stderr)
+    if as_json:
+        show(answer)
+    else:
+        print(f"{answer['id']}: {answer['files']} files, {'sound' if answer['ok'] else 'DAMAGED'}")
+    if not answer["ok"]:
+        raise typer.Exit(1)
+
+
+@app.command(name="list")
+def list_store(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """List the dataset versions and studies of a store.
+
+    Example: glam list --store store
+    """
+    from glam.listing import describe_store
+    from glam.tables import store_table
+
+    answer = describe_store(store)
+    if as_json:
+        show(answer)
+    else:
+        store_table(answer)
+
+
+def main() -> None:
+    """Run the command; an error meant for the user is printed without a stack trace."""
+    try:
+        app()
+    except GlamError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on after the last finished stage", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

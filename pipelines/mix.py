@@ -1,0 +1,132 @@
+"""Mix: packed components by weight become a dataset version.
+
+A version holds its shards as files of its own (hard links where the file system has them), so that it can be read,
+copied and verified by itself. Nothing is
+encoded or packed here: two versions that differ in one component share all other bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pipelines.corpus import Corpus
+from pipelines.store.errors import GlamError
+from pipelines.store.files import exists, join, link_or_copy
+from pipelines.store.stages import FinishedStage, StoredFile, merkle_root, read_manifest
+from pipelines.store.versions import Version, publish_version, version_id
+from pipelines.tokenize import MODEL_PATH
+from tokenizer.settings import DOCUMENT_START_ID, PADDING_ID
+
+
+class MixtureError(GlamError):
+    """The mixture cannot be made of what there is; the message names the component and the remedy."""
+
+
+Packed = Mapping[tuple[str, str], FinishedStage]
+"""The `pack` stage of each (component, variant)."""
+
+
+def publish(corpus: Corpus, name: str, tokenizer: FinishedStage, packed: Packed, heldout: FinishedStage) -> Version:
+    """Publish the dataset version `name`, or return it if it is there already.
+
+    Raises:
+        MixtureError: when a component has no training documents.
+    """
+    config = corpus.config
+    variants = {component: config.versions[name].get(component, "all") for component in sorted(config.mixture)}
+    chosen = {component: packed[component, variant] for component, variant in variants.items()}
+    files: list[tuple[str, StoredFile]] = []
+    components = {}
+    for component, stage in chosen.items():
+        variant = variants[component]
+        components[component] = {"weight": config.weights()[component], "variant": variant} | _take(
+            files, stage, variant, f"train/{component}", ("records", "tokens", "documents", "tokens_cut")
+        )
+        if not components[component]["records"]:
+            raise MixtureError(
+                f"version {name}: component {component!r} has no training documents; give its sources more text, lower "
+                f"select.min_characters or holdout.share, or take mixture.{component} out"
+            )
+    held = {}
+    for source in sorted(corpus.documents):
+        figures = ("records", "tokens", "documents", "bytes")
+        entry = _take(files, heldout, source, f"heldout/{source}", figures)
+        if entry["records"]:
+            facts = {"component": config.sources[source].component, "out_of_domain": source in config.holdout.sources}
+            held[source] = facts | entry
+    files += [(f"{tokenizer.url}/{MODEL_PATH}", StoredFile(**f)) for f in tokenizer.manifest["files"]]
+    recipe = config.version_recipe(name)
+    identifier = version_id(recipe, merkle_root([file.to_json() for _, file in files]))
+    url = join(corpus.store.url, "versions", identifier)
+    if exists(join(url, "manifest.json")):
+        return Version(url, read_manifest(url, "version"))
+    for source_url, file in files:
+        link_or_copy(source_url, join(url, file.path))
+    stages = [*corpus.documents.values(), *corpus.decisions.values(), tokenizer, heldout, *chosen.values()]
+    body = {
+        "name": name,
+        "id": identifier,
+        "recipe": recipe,
+        "sequence_length": config.pack.sequence_length,
+        "vocabulary_size": tokenizer.summary["vocabulary_size"],
+        "token_dtype": tokenizer.summary["token_dtype"],
+        "document_start_id": DOCUMENT_START_ID,
+        "padding_id": PADDING_ID,
+        "components": components,
+        "heldout": held,
+        "tokenizer": MODEL_PATH,
+        "ledger": version_ledger(corpus, variants),
+        "stages": sorted(f"{stage.stage}/{stage.fingerprint}" for stage in stages),
+        "side": {
+            "config": config.name,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "licences": {source: config.sources[source].licence for source in sorted(config.sources)},
+        },
+    }
+    return publish_version(url, [file for _, file in files], body)
+
+
+def _take(
+    files: list[tuple[str, StoredFile]], stage: FinishedStage, prefix: str, folder: str, figures: tuple[str, ...]
+) -> dict[str, Any]:
+    """Add a set of shards to the version's files, and return its figures and shards."""
+    shards = []
+    for entry in stage.manifest["files"]:
+        if entry["path"].startswith(f"{prefix}/"):
+            path = f"{folder}/{entry['path'].removeprefix(f'{prefix}/')}"
+            files.append((join(stage.url, entry["path"]), StoredFile(**{**entry, "path": path})))
+            if path.endswith(".tfrecord"):
+                shards.append(path)
+    return {figure: stage.summary[prefix][figure] for figure in figures} | {"shards": sorted(shards)}
+
+
+def version_ledger(corpus: Corpus, variants: Mapping[str, str]) -> dict[str, Any]:
+    """Follow every source's documents from extraction into a version with these variants.
+
+    Returns:
+        {source: {"records": …, "documents": {"in", "out", "dropped": {reason: n}}, "stages": {stage: {"in", "out",
+        "dropped"}}}}.
+    """
+    ledger = {}
+    for source in sorted(corpus.documents):
+        extracted = corpus.documents[source].ledger[source]
+        variant = variants.get(corpus.config.sources[source].component, "all")
+        jobs = ["deduplicate", "holdout", *({"filtered": ["sample"], "random": ["subset"]}.get(variant, []))]
+        stages, dropped = {}, {}
+        remaining = extracted["documents"]["out"]
+        for job in jobs:
+            counts = corpus.decisions[job].ledger[source]["documents"]
+            if counts["in"] != remaining:
+                raise MixtureError(
+                    f"{job}, source {source}: {counts['in']} documents came in, {remaining} were sent: a defect"
+                )
+            stages[job], remaining = counts, counts["out"]
+            dropped |= counts["dropped"]
+        ledger[source] = {
+            "records": extracted["records"],
+            "documents": {"in": extracted["documents"]["out"], "out": remaining, "dropped": dropped},
+            "stages": stages,
+        }
+    return ledger
