@@ -1,0 +1,38 @@
+# make demo    install into .venv if need be, run the whole system on real text, write report.html
+# make test    install if need be, run the whole test suite
+# make lint    style and types
+# make bench   speed against other tools (extra `bench`)
+# make lock    resolve the locked set of packages again
+.PHONY: demo test lint bench lock clean
+.DELETE_ON_ERROR:
+
+VENV := .venv
+STORE ?= store
+READY := $(VENV)/.ready
+
+demo: $(READY)
+	$(VENV)/bin/glam demo --store $(STORE) -- --direct_num_workers=2
+
+test: $(READY)
+	$(VENV)/bin/python -m pytest
+
+lint: $(READY)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+$(READY): pyproject.toml requirements.lock scripts/install.sh
+	scripts/install.sh $(VENV)
+
+bench: $(READY)
+	$(VENV)/bin/python -m pip install --quiet rensa trafilatura
+	$(VENV)/bin/python -m benchmarks
+
+lock: $(READY)
+	$(VENV)/bin/python -m pip install --quiet uv
+	$(VENV)/bin/uv pip compile pyproject.toml --extra demo --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --quiet --upgrade \
+	  --custom-compile-command "make lock" --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist
