@@ -22,7 +22,7 @@ class QualitySettings(BaseModel):
     min_count: int = Field(2, ge=1, description="a word seen less often in training has no weight of its own")
     epochs: int = Field(10, ge=1, le=1000, description="passes over the training examples")
     learning_rate: float = Field(0.3, gt=0, le=10, description="initial rate, decays linearly to 0")
-    seed: int = Field(0, ge=0, lt=2**31, description="seed of fastText and of every keyed choice")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of fastText")
     folds: int = Field(
         5, ge=2, le=100, description="models for cross-fitting: none scores a document it was trained on"
     )
@@ -46,7 +46,6 @@ class SamplingSettings(BaseModel):
 
     alpha: str = Field("3", description="shape of the Pareto distribution, a decimal number; GPT-3 used 9")
     on: str = Field("rank", pattern="^(rank|score)$", description="s is the rank quantile of the score, or the score")
-    seed: int = Field(0, ge=0, description="seed of the keyed draw")
 
     @field_validator("alpha", mode="before")
     @classmethod

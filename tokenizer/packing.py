@@ -1,8 +1,8 @@
 """Documents in, fixed-length training sequences out (docs/formats.md, "Sequence record").
 
 S sequence length. A document's token stream is the document start and its tokens. The streams are joined in the order
-given; sequence i holds stream positions i·S … i·S + S, so the last token of one is the first of the next and every token
-but the very first is a target exactly once. Only the last sequence is padded.
+given; sequence i holds stream positions i·S … i·S + S, so the last token of one is the first of the next and every
+token but the very first is a target exactly once. Only the last sequence is padded.
 """
 
 from __future__ import annotations

@@ -27,6 +27,5 @@ class TokenizerSettings(BaseModel):
     threads: int = Field(
         2, ge=1, le=64, description="training threads: they change the pieces, so they are part of the recipe"
     )
-    sample_bytes: int = Field(32 * 2**20, ge=1, description="training stops reading its sample after this much text")
+    sample_bytes: int = Field(32 * 2**20, ge=1, description="text that the training sample is chosen to have")
     line_bytes: int = Field(4096, ge=16, le=2**16, description="longer lines are trained on in parts of this size")
-    seed: int = Field(0, ge=0, description="seed of the keyed choice of the training sample")
