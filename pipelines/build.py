@@ -10,7 +10,7 @@ finished stage.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines import classifier, deduplicate, extract, holdout, mix, pack, quality, sample, subset, tokenize
@@ -55,7 +55,13 @@ class Build:
         }
 
 
-def build(config: CorpusConfig, store_url: str, beam_options: Sequence[str], display: Display) -> Build:
+STEPS = ("extract", "deduplicate", "holdout", "tokenize", "classifier", "quality", "sample", "subset", "pack", "mix")
+"""The jobs in the order in which a build runs them."""
+
+
+def build(
+    config: CorpusConfig, store_url: str, beam_options: Sequence[str], display: Display, until: str = STEPS[-1]
+) -> Build:
     """Build every dataset version of a configuration.
 
     Args:
@@ -63,43 +69,89 @@ def build(config: CorpusConfig, store_url: str, beam_options: Sequence[str], dis
         store_url: the store.
         beam_options: Beam's options (`--runner=…`).
         display: shows progress.
+        until: the last of STEPS to run.
 
     Raises:
-        StoreError, SourceError, EngineError, MixtureError, LedgerImbalanceError: with a message for the user.
+        GlamError: with a message for the user.
     """
-    made = Build(config)
+    steps = _Steps(config, store_url, beam_options, display)
+    for name in STEPS:
+        getattr(steps, name)()
+        if name == until:
+            break
+    return steps.made
 
-    def note(stage: FinishedStage) -> FinishedStage:
-        made.stages.append(stage)
-        display.say(_line(stage))
+
+class _Steps:
+    """One method a job; each takes what earlier ones made, and does nothing where the configuration asks for nothing."""
+
+    def __init__(self, config: CorpusConfig, store_url: str, beam_options: Sequence[str], display: Display) -> None:
+        self.made = Build(config)
+        self._config, self._display = config, display
+        self._corpus = Corpus(config, Store(store_url), Engine(beam_options, display))
+        self._variants = {variant for _, variant in config.variants()}
+
+    def _note(self, stage: FinishedStage) -> FinishedStage:
+        self.made.stages.append(stage)
+        self._display.say(_line(stage))
         return stage
 
-    corpus = Corpus(config, Store(store_url), Engine(beam_options, display))
-    documents, made.files_missing = extract.run(corpus, note)
-    corpus = Corpus(config, corpus.store, corpus.engine, documents)
-    corpus = corpus.with_decision(note(deduplicate.run(corpus)))
-    corpus = corpus.with_decision(note(holdout.run(corpus)))
-    tokenizer = note(tokenize.run_tokenizer(corpus))
-    corpus = corpus.with_decision(note(tokenize.run(corpus, tokenizer)))
-    taken = {variant for _, variant in config.variants()}
-    if config.quality is not None:
-        model = note(classifier.run(corpus))
-        corpus = corpus.with_decision(note(quality.run(corpus, model)))
-        if taken - {"all"}:
-            corpus = corpus.with_decision(note(sample.run(corpus)))
-        if "random" in taken:
-            corpus = corpus.with_decision(note(subset.run(corpus)))
-    packed = {
-        (component, variant): note(pack.run_component(corpus, tokenizer, component, variant))
-        for component, variant in config.variants()
-    }
-    heldout = note(pack.run_heldout(corpus, tokenizer))
-    for name in config.versions:
-        version = mix.publish(corpus, name, tokenizer, packed, heldout)
-        made.versions[name] = version
-        tokens = sum(component.tokens for component in version.components.values())
-        display.say(f"  version {name}: {version.id}, {tokens:,} training tokens")
-    return made
+    def _decide(self, stage: FinishedStage) -> None:
+        self._corpus = self._corpus.with_decision(self._note(stage))
+
+    def extract(self) -> None:
+        """Raw files to documents."""
+        documents, self.made.files_missing = extract.run(self._corpus, self._note)
+        self._corpus = replace(self._corpus, documents=documents)
+
+    def deduplicate(self) -> None:
+        """Select by language and length; drop exact and near duplicates."""
+        self._decide(deduplicate.run(self._corpus))
+
+    def holdout(self) -> None:
+        """Set aside what nothing is trained on."""
+        self._decide(holdout.run(self._corpus))
+
+    def tokenize(self) -> None:
+        """Train the tokenizer and encode every document once."""
+        self._tokenizer = self._note(tokenize.run_tokenizer(self._corpus))
+        self._decide(tokenize.run(self._corpus, self._tokenizer))
+
+    def classifier(self) -> None:
+        """Train the quality classifier."""
+        if self._config.quality is not None:
+            self._classifier = self._note(classifier.run(self._corpus))
+
+    def quality(self) -> None:
+        """Score documents."""
+        if self._config.quality is not None:
+            self._decide(quality.run(self._corpus, self._classifier))
+
+    def sample(self) -> None:
+        """Sample scored documents."""
+        if self._variants - {"all"}:
+            self._decide(sample.run(self._corpus))
+
+    def subset(self) -> None:
+        """Choose the random subset."""
+        if "random" in self._variants:
+            self._decide(subset.run(self._corpus))
+
+    def pack(self) -> None:
+        """Pack every variant of every component, and the held-out documents."""
+        self._packed = {
+            (component, variant): self._note(pack.run_component(self._corpus, self._tokenizer, component, variant))
+            for component, variant in self._config.variants()
+        }
+        self._heldout = self._note(pack.run_heldout(self._corpus, self._tokenizer))
+
+    def mix(self) -> None:
+        """Publish the dataset versions."""
+        for name in self._config.versions:
+            version = mix.publish(self._corpus, name, self._tokenizer, self._packed, self._heldout)
+            self.made.versions[name] = version
+            tokens = sum(component.tokens for component in version.components.values())
+            self._display.say(f"  version {name}: {version.id}, {tokens:,} training tokens")
 
 
 def _line(stage: FinishedStage) -> str:

@@ -185,6 +185,11 @@ class CorpusConfig(Settings):
         taken = {(name, variants.get(name, "all")) for variants in self.versions.values() for name in self.mixture}
         return sorted(taken)
 
+    def source_options(self, name: str) -> dict[str, Any]:
+        """Return a source's reader options, `{data}` filled in."""
+        options = self.sources[name].options
+        return {k: v.replace("{data}", self.data) if isinstance(v, str) else v for k, v in options.items()}
+
     def source_recipe(self, name: str) -> dict[str, Any]:
         """Return what decides a source's documents, apart from its files."""
         source = self.sources[name]

@@ -132,3 +132,15 @@ def write_results(results: beam.PCollection, url: str) -> None:
 def read_results(url: str) -> list[dict[str, Any]]:
     """Read what `write_results` gathered."""
     return [json.loads(line) for line in read_bytes(url).splitlines()]
+
+
+class ReadOutputs(beam.PTransform):
+    """Reads a list of output shards as (number, item): the key at which a shard's parts meet the place to write it."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    def expand(self, root: beam.Pipeline) -> beam.PCollection:
+        """Add the transforms."""
+        return read_work_list(root, self._url) | "By number" >> beam.Map(lambda item: (item["number"], item))

@@ -105,3 +105,9 @@ def run(corpus: Corpus) -> FinishedStage:
         )
 
     return run_decision_stage(corpus, key, build, jobs=["deduplicate"])
+
+
+if __name__ == "__main__":
+    from pipelines.job import main
+
+    main("holdout")

@@ -17,7 +17,6 @@ from pipelines.store.files import exists, join, link_or_copy
 from pipelines.store.stages import FinishedStage, StoredFile, merkle_root, read_manifest
 from pipelines.store.versions import Version, publish_version, version_id
 from pipelines.tokenize import MODEL_PATH
-from tokenizer.settings import DOCUMENT_START_ID, PADDING_ID
 
 
 class MixtureError(GlamError):
@@ -70,10 +69,7 @@ def publish(corpus: Corpus, name: str, tokenizer: FinishedStage, packed: Packed,
         "id": identifier,
         "recipe": recipe,
         "sequence_length": config.pack.sequence_length,
-        "vocabulary_size": tokenizer.summary["vocabulary_size"],
-        "token_dtype": tokenizer.summary["token_dtype"],
-        "document_start_id": DOCUMENT_START_ID,
-        "padding_id": PADDING_ID,
+        **tokenizer.summary,
         "components": components,
         "heldout": held,
         "tokenizer": MODEL_PATH,
@@ -130,3 +126,9 @@ def version_ledger(corpus: Corpus, variants: Mapping[str, str]) -> dict[str, Any
             "stages": stages,
         }
     return ledger
+
+
+if __name__ == "__main__":
+    from pipelines.job import main
+
+    main("mix")

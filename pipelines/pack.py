@@ -17,11 +17,10 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from tokenizer.encode import Encoder
 
 from pipelines.corpus import Corpus
 from pipelines.documents import ID_TYPE, ids_of, read_batches
-from pipelines.engine import read_results, read_work_list, write_results, write_work_list
+from pipelines.engine import ReadOutputs, read_results, read_work_list, write_results, write_work_list
 from pipelines.progress import report
 from pipelines.store.files import read_bytes
 from pipelines.store.hashing import KeyedHash, part_name
@@ -29,8 +28,8 @@ from pipelines.store.sequences import SequenceRecord, encode_sequence
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
 from pipelines.store.tfrecord import ShardWriter, index_url
 from pipelines.tokenize import MODEL_PATH, stored_tokens
+from tokenizer.encode import Encoder
 from tokenizer.packing import PackedSequence, cut_document, pack
-from tokenizer.settings import DOCUMENT_START_ID, PADDING_ID
 
 STREAM_SCHEMA = pa.schema([("key", pa.uint64()), ("id", ID_TYPE), ("tokens", pa.binary())])
 VARIANT_JOBS = {"all": (), "filtered": ("sample",), "random": ("subset",)}
@@ -113,7 +112,8 @@ class _WriteShard(beam.DoFn):
 
     def setup(self) -> None:
         """Load the bytes of each token once a worker."""
-        self._token_bytes = Encoder(read_bytes(self._model_url)).piece_bytes()
+        self._encoder = Encoder(read_bytes(self._model_url))
+        self._token_bytes = self._encoder.piece_bytes()
 
     def process(self, joined: tuple[int, dict[str, Any]]) -> Iterable[dict[str, Any]]:
         """Write the shard; one without documents becomes an empty file."""
@@ -142,11 +142,12 @@ class _WriteShard(beam.DoFn):
         }
 
     def _sequences(self, documents: list[tuple[bytes, np.ndarray]]) -> Iterator[PackedSequence]:
+        start, padding = self._encoder.document_start_id, self._encoder.padding_id
         if not self._heldout:
-            yield from pack(documents, self._sequence_length, DOCUMENT_START_ID, PADDING_ID)
+            yield from pack(documents, self._sequence_length, start, padding)
             return
         for identifier, tokens in documents:
-            yield from cut_document(identifier, tokens, self._sequence_length, DOCUMENT_START_ID, PADDING_ID)
+            yield from cut_document(identifier, tokens, self._sequence_length, start, padding)
 
 
 def _pack(
@@ -192,8 +193,8 @@ def _pack(
         routed = read_work_list(p, stage.path("work.jsonl")) | "Route" >> beam.ParDo(route).with_outputs(
             "cut", main="blocks"
         )
-        targets = "Output shards" >> _ReadOutputs(stage.path("outputs.jsonl"))
-        joined = {"blocks": routed.blocks, "output": p | targets} | "Meet shard" >> beam.CoGroupByKey()
+        targets = p | "Output shards" >> ReadOutputs(stage.path("outputs.jsonl"))
+        joined = {"blocks": routed.blocks, "output": targets} | "Meet shard" >> beam.CoGroupByKey()
         written = joined | "Write shard" >> beam.ParDo(write)
         write_results((written, routed.cut) | "All results" >> beam.Flatten(), results_url)
 
@@ -201,18 +202,6 @@ def _pack(
     results = read_results(results_url)
     files = [StoredFile(**file) for result in results for file in result.get("files", ())]
     return stage.finish(files, summary=_summary(results, names, sets))
-
-
-class _ReadOutputs(beam.PTransform):
-    """Reads the list of output shards as (number, output)."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._url = url
-
-    def expand(self, root: beam.Pipeline) -> beam.PCollection:
-        """Add the transforms."""
-        return read_work_list(root, self._url) | "By number" >> beam.Map(lambda item: (item["number"], item))
 
 
 def _outputs(stage: OpenStage, names: list[str], shards: int) -> list[dict[str, Any]]:
@@ -259,3 +248,9 @@ def run_heldout(corpus: Corpus, tokenizer: FinishedStage) -> FinishedStage:
     sets = {name: name for name in corpus.documents}
     splits = ("heldout", "out_of_domain")
     return _pack(corpus, key, tokenizer, sets, variant="all", splits=splits, max_tokens=None, heldout=True)
+
+
+if __name__ == "__main__":
+    from pipelines.job import main
+
+    main("pack")

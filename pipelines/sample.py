@@ -167,3 +167,9 @@ def run(corpus: Corpus) -> FinishedStage:
     return run_decision_stage(
         corpus, key, build, jobs=["holdout", "quality"], summarize=lambda results: _summary(corpus, results)
     )
+
+
+if __name__ == "__main__":
+    from pipelines.job import main
+
+    main("sample")

@@ -111,3 +111,9 @@ def run(corpus: Corpus) -> FinishedStage:
         return met | "Choose" >> beam.ParDo(_Choose(components), beam.pvalue.AsDict(filtered))
 
     return run_decision_stage(corpus, key, build, jobs=["sample", "tokenize"])
+
+
+if __name__ == "__main__":
+    from pipelines.job import main
+
+    main("subset")

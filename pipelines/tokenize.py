@@ -15,14 +15,14 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from tokenizer.encode import Encoder
-from tokenizer.train import train_tokenizer
 
 from pipelines.collect import Rule, collect_texts
 from pipelines.corpus import Corpus, DecideShard, run_decision_stage
 from pipelines.documents import read_table
 from pipelines.store.files import digest_file, read_bytes, write_bytes
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
+from tokenizer.encode import Encoder
+from tokenizer.train import train_tokenizer
 
 MODEL_PATH = "tokenizer/tokenizer.model"
 SAMPLE_CHARACTERS_PER_DOCUMENT = 200_000
@@ -49,10 +49,15 @@ def run_tokenizer(corpus: Corpus) -> FinishedStage:
         side_files.append(_collect_sample(corpus, stage))
         texts = read_table(stage.path("sample.parquet"), ["text"]).column("text").to_pylist()
         corpus.engine.display.say(f"  training a tokenizer of {settings.vocabulary_size} pieces on {len(texts)} texts")
-        model = train_tokenizer(texts, settings)
+        model = train_tokenizer(texts, settings).model
     file = StoredFile.of(MODEL_PATH, write_bytes(stage.path(MODEL_PATH), model))
     encoder = Encoder(model)
-    summary = {"vocabulary_size": encoder.vocabulary_size, "token_dtype": str(encoder.dtype)}
+    summary = {
+        "vocabulary_size": encoder.vocabulary_size,
+        "token_dtype": encoder.token_dtype,
+        "document_start_id": encoder.document_start_id,
+        "padding_id": encoder.padding_id,
+    }
     return stage.finish([file], summary=summary, side_files=side_files)
 
 
@@ -89,7 +94,7 @@ class _Encode(DecideShard):
         texts = batch["text"].filter(stays).to_pylist()
         encoded = iter(self._encoder.encode_batch(texts))
         rows = [next(encoded) if stay else None for stay in stays.to_pylist()]
-        little = self._encoder.dtype.newbyteorder("<")
+        little = np.dtype(self._encoder.token_dtype).newbyteorder("<")
         columns = {
             "count": [None if row is None else len(row) for row in rows],
             "tokens": [None if row is None else row.astype(little, copy=False).tobytes() for row in rows],
@@ -113,3 +118,9 @@ def stored_tokens(array: pa.Array, dtype: str) -> list[Any]:
     """Return the token ids of a `tokens` column as numpy arrays (None where there are none)."""
     little = np.dtype(dtype).newbyteorder("<")
     return [None if not value.is_valid else np.frombuffer(value.as_buffer(), little) for value in array]
+
+
+if __name__ == "__main__":
+    from pipelines.job import main
+
+    main("tokenize")

@@ -1,0 +1,334 @@
+"""Extract: raw files in their native formats become document shards, one stage a source.
+
+Each file is streamed by one worker through its reader; the documents travel in packed batches to their shards, are
+sorted by id and written once. Records that cannot be read go to quarantine with file, offset and reason; too many of
+them fail the run. All sources that are not finished are extracted by one job.
+
+Out: `documents/SOURCE/part-….parquet`; beside the id: `provenance/part-….parquet`, `quarantine.jsonl`. Alone: `python
+-m pipelines.extract --config FILE --store DIR`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+
+from pipelines.config import CorpusConfig
+from pipelines.corpus import ADDRESS_SHARDS, Corpus
+from pipelines.documents import DOCUMENT_SCHEMA, PROVENANCE_SCHEMA, write_parquet
+from pipelines.engine import ReadOutputs, read_results, read_work_list, write_results, write_work_list
+from pipelines.language import detect
+from pipelines.progress import report
+from pipelines.sources.errors import SourceError
+from pipelines.sources.locate import locate, locate_pattern
+from pipelines.sources.record import Quarantined, Record, Skipped, Used
+from pipelines.sources.registry import READERS
+from pipelines.store.files import digest_file, write_bytes
+from pipelines.store.hashing import content_hash, document_id, part_name, shard_of
+from pipelines.store.ledger import build_ledger, check_extraction
+from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
+
+PACKAGES = ("fastwarc", "mwparserfromhell", "pyarrow", "resiliparse")
+ROW_SCHEMA = pa.schema([*DOCUMENT_SCHEMA, ("file", pa.string()), ("offset", pa.int64())])
+_FLUSH_CHARACTERS = 1 << 21
+
+
+class _ReadFile(beam.DoFn):
+    """Reads one file: yields packed documents by address, and what it counted tagged `counts`."""
+
+    def process(self, work: dict[str, Any]) -> Iterable[Any]:
+        """Stream the file's records."""
+        reader = READERS[work["reader"]](work["options"])
+        counts: Counter[tuple[str, ...]] = Counter()
+        quarantine: list[dict[str, Any]] = []
+        waiting: dict[int, list[tuple[Any, ...]]] = {}
+        size = 0
+        for record in reader.read(work["url"]):
+            _count(counts, work["source"], record)
+            if isinstance(record.outcome, Quarantined):
+                quarantine.append(_quarantine_entry(work, record))
+            for row in _rows(work, record):
+                waiting.setdefault(work["base"] + shard_of(row[0], work["shards"]), []).append(row)
+                size += len(row[8])
+            if size > _FLUSH_CHARACTERS:
+                yield from _packed(waiting)
+                waiting, size = {}, 0
+        report(1)
+        yield from _packed(waiting)
+        flat = ["\t".join(path) + f"\t{number}" for path, number in sorted(counts.items())]
+        yield beam.pvalue.TaggedOutput("counts", {"source": work["source"], "counts": flat, "quarantine": quarantine})
+
+
+def _quarantine_entry(work: dict[str, Any], record: Record) -> dict[str, Any]:
+    assert isinstance(record.outcome, Quarantined)
+    return {
+        "file": work["url"],
+        "offset": record.offset,
+        "reason": record.outcome.reason,
+        "detail": record.outcome.detail,
+    }
+
+
+def _count(counts: Counter[tuple[str, ...]], source: str, record: Record) -> None:
+    outcome = record.outcome
+    for kind, amount in (("records", 1), ("raw_bytes", record.raw_bytes)):
+        counts[source, kind, "read"] += amount
+        if isinstance(outcome, Used):
+            counts[source, kind, "used"] += amount
+        elif isinstance(outcome, Skipped):
+            counts[source, kind, "skipped", outcome.reason] += amount
+        else:
+            counts[source, kind, "quarantined"] += amount
+    if isinstance(outcome, Used):
+        for note in outcome.notes:
+            counts[source, "notes", note] += 1
+
+
+def _rows(work: dict[str, Any], record: Record) -> Iterator[tuple[Any, ...]]:
+    """Yield a row of ROW_SCHEMA for each text of a record."""
+    if not isinstance(record.outcome, Used):
+        return
+    source = work["source"]
+    for text in record.outcome.texts:
+        content = content_hash(text.text)
+        yield (
+            document_id(source, record.native_key, content),
+            content,
+            source,
+            record.native_key,
+            text.url,
+            text.title,
+            text.date,
+            detect(text.text),
+            text.text,
+            text.part,
+            record.raw_bytes,
+            work["url"],
+            record.offset,
+        )
+
+
+def _packed(waiting: dict[int, list[tuple[Any, ...]]]) -> Iterator[tuple[int, bytes]]:
+    for address, rows in waiting.items():
+        columns = [pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), ROW_SCHEMA, strict=True)]
+        sink = io.BytesIO()
+        with pa.ipc.new_stream(sink, ROW_SCHEMA) as writer:
+            writer.write_batch(pa.record_batch(columns, schema=ROW_SCHEMA))
+        yield address, sink.getvalue()
+
+
+class _WriteShard(beam.DoFn):
+    """Writes one document shard and its provenance; documents of equal id become one."""
+
+    def process(self, joined: tuple[int, dict[str, Any]]) -> Iterable[dict[str, Any]]:
+        """Write the shard; one without documents becomes an empty file."""
+        (output,) = joined[1]["output"]
+        tables = [pa.ipc.open_stream(block).read_all() for block in joined[1]["blocks"]]
+        rows = pa.concat_tables([ROW_SCHEMA.empty_table(), *tables])
+        rows = rows.sort_by([(name, "ascending") for name in ("id", "url", "title", "date", "part", "file", "offset")])
+        ids = rows.column("id").to_pylist()
+        first = [position for position, identifier in enumerate(ids) if not position or identifier != ids[position - 1]]
+        documents = rows.select(DOCUMENT_SCHEMA.names).take(first)
+        provenance = rows.select(PROVENANCE_SCHEMA.names)
+        written = StoredFile.of(output["path"], write_parquet(output["url"], documents), rows=len(first))
+        side = StoredFile.of(output["side_path"], write_parquet(output["side_url"], provenance), rows=len(ids))
+        yield {
+            "source": output["source"],
+            "file": written.to_json(),
+            "side_file": side.to_json(),
+            "documents": len(first),
+            "copies": len(ids) - len(first),
+        }
+
+
+def run(
+    corpus: Corpus, note: Callable[[FinishedStage], FinishedStage]
+) -> tuple[dict[str, FinishedStage], dict[str, list[str]]]:
+    """Extract every source that is not finished.
+
+    Args:
+        corpus: configuration, store and engine.
+        note: called with every source's stage.
+
+    Returns:
+        The stage of each source, and the file patterns that matched nothing by source.
+
+    Raises:
+        SourceError: when no pattern of a source matches a file, or too many records were quarantined.
+    """
+    files, missing = find_files(corpus.config)
+    for source, patterns in missing.items():
+        for pattern in patterns:
+            corpus.engine.display.say(f"  source {source}: no file matches {pattern}")
+    digests = _digest(corpus, files)
+    keys = {source: _key(corpus.config, source, [digests[url] for url in urls]) for source, urls in files.items()}
+    waiting = [source for source in sorted(files) if corpus.store.finished(keys[source]) is None]
+    computed = {}
+    if waiting:
+        stages = {source: corpus.store.begin(keys[source]) for source in waiting}
+        results = _run_job(corpus, stages, {source: files[source] for source in waiting})
+        for source in waiting:
+            inputs = [{"path": url, "sha256": digests[url]} for url in files[source]]
+            computed[source] = _finish(corpus.config, source, stages[source], results[source], inputs)
+    stages_of = {}
+    for source in sorted(files):
+        stages_of[source] = note(computed.get(source) or _must(corpus.store.finished(keys[source])))
+    return stages_of, missing
+
+
+def _must(stage: FinishedStage | None) -> FinishedStage:
+    assert stage is not None
+    return stage
+
+
+def find_files(config: CorpusConfig) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Return the files of each source, and the patterns that matched nothing.
+
+    Raises:
+        SourceError: when a source has no file at all.
+    """
+    files, missing = {}, {}
+    for source, settings in config.sources.items():
+        urls: set[str] = set()
+        for pattern in settings.files:
+            found = locate_pattern(pattern.replace("{data}", config.data))
+            urls.update(found)
+            if not found:
+                missing.setdefault(source, []).append(pattern)
+        if urls:
+            files[source] = sorted(urls)
+    if not files:
+        raise SourceError(
+            f"no file matches any pattern of the configuration {config.name!r} (data = {config.data!r}); "
+            "give the folder with --set data=DIR"
+        )
+    return files, missing
+
+
+def _digest(corpus: Corpus, files: dict[str, list[str]]) -> dict[str, str]:
+    urls = sorted({url for urls in files.values() for url in urls})
+    display = corpus.engine.display
+    display.start("hash input files", len(urls), "files")
+    digests = {}
+    with ThreadPoolExecutor(4) as pool:
+        for url, digest in zip(urls, pool.map(_digest_input, urls), strict=True):
+            digests[url] = digest
+            display.move(len(digests))
+    display.finish()
+    return digests
+
+
+def _digest_input(url: str) -> str:
+    try:
+        return digest_file(url).sha256
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SourceError(f"{url}: cannot be read ({reason}); mend it or take it out of the source's files") from error
+
+
+def _key(config: CorpusConfig, source: str, sha256: list[str]) -> StageKey:
+    recipe = config.source_recipe(source) | {"shards": config.extract.shards}
+    reader = READERS[config.sources[source].reader]
+    option_files = locate(reader.option_files(config.source_options(source)))
+    inputs = {"files": sorted(sha256), "option_files": sorted(map(_digest_input, option_files))}
+    return StageKey("extract", recipe, inputs, ("pipelines.extract", reader.__module__), PACKAGES)
+
+
+def _run_job(
+    corpus: Corpus, stages: dict[str, OpenStage], files: dict[str, list[str]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Run the job for some sources; return the results of each."""
+    shards = corpus.config.extract.shards
+    first = stages[min(stages)]
+    names = sorted(corpus.config.sources)
+    work, outputs = [], []
+    for source, stage in stages.items():
+        base = names.index(source) * ADDRESS_SHARDS
+        settings = corpus.config.sources[source]
+        common = {
+            "source": source,
+            "reader": settings.reader,
+            "options": corpus.config.source_options(source),
+            "base": base,
+        }
+        work += [common | {"url": url, "shards": shards} for url in files[source]]
+        for shard in range(shards):
+            path = f"documents/{source}/{part_name(shard, shards, '.parquet')}"
+            side = f"provenance/{part_name(shard, shards, '.parquet')}"
+            targets = {"path": path, "url": stage.path(path), "side_path": side, "side_url": stage.path(side)}
+            outputs.append({"source": source, "number": base + shard} | targets)
+    work_url, outputs_url, results_url = (first.path(f"{name}.jsonl") for name in ("work", "outputs", "results"))
+    write_work_list(work_url, work)
+    write_work_list(outputs_url, outputs)
+
+    def pipeline(p: beam.Pipeline) -> None:
+        read = read_work_list(p, work_url) | "Read files" >> beam.ParDo(_ReadFile()).with_outputs(
+            "counts", main="blocks"
+        )
+        targets = p | "Outputs" >> ReadOutputs(outputs_url)
+        joined = {"blocks": read.blocks, "output": targets} | "Meet shard" >> beam.CoGroupByKey()
+        written = joined | "Write shard" >> beam.ParDo(_WriteShard())
+        write_results((written, read.counts) | "All results" >> beam.Flatten(), results_url)
+
+    corpus.engine.run("extract", pipeline, sum(map(len, files.values())), "files")
+    results: dict[str, list[dict[str, Any]]] = {source: [] for source in stages}
+    for result in read_results(results_url):
+        results[result["source"]].append(result)
+    return results
+
+
+def _finish(
+    config: CorpusConfig, source: str, stage: OpenStage, results: list[dict[str, Any]], inputs: list[dict[str, Any]]
+) -> FinishedStage:
+    """Check the ledger and the error budget of a source, write its quarantine, and finish its stage."""
+    ledger = _ledger(source, results)
+    check_extraction(ledger)
+    records = ledger[source]["records"]
+    quarantine = sorted(
+        (entry for result in results for entry in result.get("quarantine", ())),
+        key=lambda entry: (entry["file"], entry["offset"], entry["reason"]),
+    )
+    lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in quarantine)
+    quarantine_digest = write_bytes(stage.path("quarantine.jsonl"), lines.encode())
+    if records["quarantined"] > config.extract.error_budget * records["read"]:
+        first = quarantine[0]
+        raise SourceError(
+            f"source {source}: {records['quarantined']} of {records['read']} records cannot be read, more than "
+            f"extract.error_budget = {config.extract.error_budget:g} allows; the first: {first['file']}, offset "
+            f"{first['offset']}, {first['reason']}: {first['detail']}. All are in {stage.path('quarantine.jsonl')}; "
+            "mend the files or raise the budget"
+        )
+    side_files = [StoredFile(**result["side_file"]) for result in results if "side_file" in result]
+    side_files.append(StoredFile.of("quarantine.jsonl", quarantine_digest, rows=len(quarantine)))
+    files = [StoredFile(**result["file"]) for result in results if "file" in result]
+    return stage.finish(files, ledger=ledger, side_files=side_files, side={"input_files": inputs})
+
+
+def _ledger(source: str, results: list[dict[str, Any]]) -> dict[str, Any]:
+    counts: list[dict[tuple[str, ...], int]] = [
+        {(source, kind, name): 0 for kind in ("records", "raw_bytes") for name in ("read", "used", "quarantined")}
+    ]
+    for result in results:
+        if "documents" in result:
+            out = {(source, "documents", "out"): result["documents"], (source, "documents", "copies"): result["copies"]}
+            counts.append(out)
+        for line in result.get("counts", ()):
+            *path, number = line.split("\t")
+            counts.append({tuple(path): int(number)})
+    ledger = build_ledger(counts)
+    for kind in ("records", "raw_bytes"):
+        ledger[source][kind].setdefault("skipped", {})
+    return ledger
+
+
+if __name__ == "__main__":
+    from pipelines.job import main
+
+    main("extract")

@@ -1,0 +1,44 @@
+"""Nothing is ever visible half-written."""
+
+import hashlib
+
+import pytest
+
+from pipelines.store.files import AtomicFile, StoreError, link_or_copy, read_bytes, read_json, write_bytes
+
+
+@pytest.fixture(params=["local", "memory"])
+def folder(request, tmp_path):
+    return str(tmp_path) if request.param == "local" else f"memory://{tmp_path.name}"
+
+
+def test_a_file_appears_whole_with_its_digest(folder):
+    url = f"{folder}/a/b/file"
+    with AtomicFile(url) as file:
+        file.write(b"one ")
+        file.write(b"two")
+    assert read_bytes(url) == b"one two"
+    assert file.digest.size == 7
+    assert file.digest.sha256 == hashlib.sha256(b"one two").hexdigest()
+
+
+def test_a_failed_write_leaves_nothing_and_keeps_what_was_there(tmp_path):
+    url = str(tmp_path / "file")
+    write_bytes(url, b"old")
+    with pytest.raises(RuntimeError), AtomicFile(url) as file:
+        file.write(b"half")
+        raise RuntimeError("stopped")
+    assert read_bytes(url) == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_link_is_the_same_bytes(folder):
+    write_bytes(f"{folder}/source", b"shard")
+    link_or_copy(f"{folder}/source", f"{folder}/versions/one/shard")
+    assert read_bytes(f"{folder}/versions/one/shard") == b"shard"
+
+
+def test_damaged_json_is_an_error_with_a_remedy(tmp_path):
+    write_bytes(str(tmp_path / "manifest.json"), b'{"format": 1')
+    with pytest.raises(StoreError, match=r"manifest\.json: not a JSON file .* delete its folder"):
+        read_json(str(tmp_path / "manifest.json"))
