@@ -83,7 +83,9 @@ def build(
 
 
 class _Steps:
-    """One method a job; each takes what earlier ones made, and does nothing where the configuration asks for nothing."""
+    """One method a job; each takes what earlier ones made, and does nothing where the configuration asks for
+    nothing.
+    """
 
     def __init__(self, config: CorpusConfig, store_url: str, beam_options: Sequence[str], display: Display) -> None:
         self.made = Build(config)

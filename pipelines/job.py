@@ -13,7 +13,9 @@ from pipelines.store.errors import GlamError
 
 
 def main(job: str, arguments: list[str] | None = None) -> None:
-    """Read the arguments and run the job `job` (one of `pipelines.build.STEPS`); exit with 1 on an error of the user's."""
+    """Read the arguments and run the job `job` (one of `pipelines.build.STEPS`); exit with 1 on an error of the
+    user's.
+    """
     parser = argparse.ArgumentParser(
         prog=f"python -m pipelines.{job}",
         description=f"Run the job {job!r} of a corpus, and what it needs. Further options are Beam's.",

@@ -20,15 +20,14 @@ Arrays = dict[str, jax.Array]
 
 
 class Moments(NamedTuple):
-    """Second moments of one parameter: `full` (the parameter's shape), or means over its columns and over its rows.
+    """Second moments of one parameter: `full` (the parameter's shape), or means over its rows and over its columns.
 
-    The two largest axes of a factored parameter are its rows (the larger) and columns; what is not used has no
-    elements.
+    The two largest axes of a factored parameter are its columns (the larger) and rows; what is not used is None.
     """
 
-    full: jax.Array
-    over_rows: jax.Array
-    over_columns: jax.Array
+    full: jax.Array | None
+    over_rows: jax.Array | None
+    over_columns: jax.Array | None
 
 
 class AdafactorState(NamedTuple):
@@ -53,11 +52,10 @@ def initial_state(parameters: Arrays, stacked: Callable[[str], bool], settings: 
     def moments(name: str, shape: tuple[int, ...]) -> Moments:
         layers, own = (shape[:1], shape[1:]) if stacked(name) else ((), shape)
         axes = factored_axes(own, settings)
-        empty = jnp.zeros((*layers, 0))
         if axes is None:
-            return Moments(jnp.zeros(shape), empty, empty)
+            return Moments(jnp.zeros(shape), None, None)
         over = [jnp.zeros(layers + tuple(size for axis, size in enumerate(own) if axis != left)) for left in axes]
-        return Moments(empty, over[0], over[1])
+        return Moments(None, over[0], over[1])
 
     return AdafactorState(
         jnp.zeros((), jnp.int32), {name: moments(name, array.shape) for name, array in parameters.items()}

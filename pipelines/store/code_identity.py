@@ -13,6 +13,11 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+NEVER_IN_BYTES = frozenset(
+    {"pipelines.config", "pipelines.engine", "pipelines.job", "pipelines.progress", "pipelines.store.configuration"}
+)
+"""Modules that read, validate, run and show but decide no byte: what a configuration says is in the recipe."""
+
 PACKAGES = ("glam", "pipelines", "quality_filter", "tokenizer", "trainer")
 
 
@@ -32,6 +37,8 @@ def _closure(modules: tuple[str, ...]) -> set[str]:
         name = waiting.pop()
         if name in found:
             continue
+        if name in NEVER_IN_BYTES:
+            continue
         found.add(name)
         waiting.extend(_imports(name))
     return found
@@ -50,7 +57,14 @@ def _syntax_tree(name: str) -> ast.Module:
     path = _source_path(name)
     if path is None:
         raise ModuleNotFoundError(f"{name} is not a module of this project under {ROOT}")
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    tree.body = [node for node in tree.body if not _runs_as_program(node)]
+    return tree
+
+
+def _runs_as_program(node: ast.stmt) -> bool:
+    """Tell whether a statement is `if __name__ == "__main__":`, which an import skips."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
 
 
 @cache

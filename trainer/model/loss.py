@@ -61,15 +61,23 @@ def token_losses(decoder: Decoder, hidden: jax.Array, targets: jax.Array, chunk:
     """
 
     def of_rows(rows: jax.Array, wanted: jax.Array) -> tuple[jax.Array, jax.Array]:
-        scores = logits(decoder, rows)
-        log_partition = jax.nn.logsumexp(scores, axis=-1)
-        return log_partition - jnp.take_along_axis(scores, wanted[:, None], axis=-1)[:, 0], log_partition
+        log_partition = jax.nn.logsumexp(logits(decoder, rows), axis=-1)
+        return log_partition - _logits_of(decoder, rows, wanted), log_partition
 
     if chunk == 0 or chunk >= hidden.shape[0]:
         return of_rows(hidden, targets)
     pieces = hidden.reshape(-1, chunk, hidden.shape[-1]), targets.reshape(-1, chunk)
     entropy, log_partition = jax.lax.map(jax.checkpoint(lambda piece: of_rows(*piece)), pieces)
     return entropy.reshape(-1), log_partition.reshape(-1)
+
+
+def _logits_of(decoder: Decoder, hidden: jax.Array, ids: jax.Array) -> jax.Array:
+    """Return each row's logit of one id, (rows,): from the embedding's rows, since picking it from all logits would make
+    the gradient a scatter into an array of their size.
+    """
+    scaled = hidden * (1 / math.sqrt(hidden.shape[-1]))
+    rows = decoder.embedding[...].astype(hidden.dtype)[ids]
+    return jnp.einsum("RM,RM->R", scaled, rows, preferred_element_type=jnp.float32)
 
 
 def losses(decoder: Decoder, batch: Batch, settings: ModelSettings, chunk: int) -> tuple[Losses, Routers | None]:
