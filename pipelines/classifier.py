@@ -1,0 +1,157 @@
+"""Train the quality classifier: curated text against other web pages, once for every fold, so that no model scores what it learned from.
+
+Positives and negatives are declared by source and host; a document that fits both is a positive. A document's fold is hash(seed, `fold`, id) mod folds, and model k
+learns from the training documents of all other folds. Held-out documents were seen by no model: the figures are theirs.
+
+In: documents, `holdout`. Out: `models/fold-K.model`; beside the id: the samples. Alone: `python -m pipelines.classifier --config FILE --store DIR`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.collect import Rule, collect_texts
+from pipelines.config import Quality, Selector
+from pipelines.corpus import Corpus
+from pipelines.documents import ids_of, read_table
+from pipelines.store.errors import GlamError
+from pipelines.store.files import write_bytes
+from pipelines.store.hashing import KeyedHash
+from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
+from quality_filter.classifier import LinearClassifier
+from quality_filter.evaluation import area_under_curve, precision_at_thresholds, reliability
+from quality_filter.train import train_classifier
+
+POSITIVE, NEGATIVE = "positive", "negative"
+CHARACTERS_PER_DOCUMENT = 200_000
+
+
+class ClassifierError(GlamError):
+    """There is nothing to learn from; the message names the class and the remedy."""
+
+
+def model_path(fold: int) -> str:
+    """Return the path of a fold's model in its stage."""
+    return f"models/fold-{fold:02d}.model"
+
+
+class Folds:
+    """The fold of a document: whose model scores it."""
+
+    def __init__(self, seed: int, folds: int) -> None:
+        self._draw, self._folds = KeyedHash(seed, "fold"), folds
+
+    def of(self, ids: np.ndarray) -> np.ndarray:
+        """Return the fold, in [0, folds), of each id (dtype V16)."""
+        return np.array([self._draw(bytes(identifier)) % self._folds for identifier in ids], np.int8)
+
+
+def run(corpus: Corpus) -> FinishedStage:
+    """Train the models, unless that is finished.
+
+    Raises:
+        ClassifierError: when a class has no documents.
+    """
+    quality = corpus.config.quality
+    assert quality is not None, "build runs this job only where quality is configured"
+    rules = _rules(quality)
+    recipe = {"seed": corpus.config.seed, **quality.model_dump(include={"positives", "negatives", "classifier"})}
+    packages = ("fasttext", "numpy", "pyarrow")
+    key = StageKey("classifier", recipe, corpus.inputs("holdout", sources=rules), ("pipelines.classifier",), packages)
+    done = corpus.store.finished(key)
+    if done is not None:
+        return done
+    stage = corpus.store.begin(key)
+    files = [
+        collect_texts(
+            corpus, stage, "classifier", rules, max_characters=CHARACTERS_PER_DOCUMENT, split=split
+        )
+        for split in ("train", "heldout")
+    ]
+    train, heldout = (read_table(stage.path(file.path)) for file in files)
+    models = _train(corpus, stage, quality, train)
+    classifiers = [LinearClassifier.from_bytes(model) for _, model in models]
+    folds = Folds(corpus.config.seed, quality.classifier.folds)
+    summary = {
+        "folds": quality.classifier.folds,
+        "examples": {label: len(_texts(train, label)) for label in (POSITIVE, NEGATIVE)},
+        "heldout": _figures(heldout, classifiers, folds),
+        "cross_fitted": _figures(train, classifiers, folds),
+    }
+    return stage.finish([file for file, _ in models], summary=summary, side_files=files)
+
+
+def _rules(quality: Quality) -> dict[str, list[Rule]]:
+    settings = quality.classifier
+    rules: dict[str, list[Rule]] = {}
+
+    def add(label: str, selectors: list[Selector], quota: int) -> None:
+        for selector in selectors:
+            for source in selector.sources:
+                rules.setdefault(source, []).append(Rule(label, tuple(selector.hosts), quota, "documents"))
+
+    add(POSITIVE, quality.positives, settings.positives_per_source)
+    add(NEGATIVE, quality.negatives, settings.negatives_per_source)
+    return rules
+
+
+def _texts(table: pa.Table, label: str) -> list[str]:
+    return table.filter(pa.compute.equal(table.column("label"), label)).column("text").to_pylist()
+
+
+def _train(corpus: Corpus, stage: OpenStage, quality: Quality, table: pa.Table) -> list[tuple[StoredFile, bytes]]:
+    """Train a model a fold; return the written files and their bytes."""
+    count = quality.classifier.folds
+    fold = Folds(corpus.config.seed, count).of(ids_of(table.column("id").combine_chunks()))
+    display = corpus.engine.display
+    display.start("train classifier", count, "models")
+    models = []
+    for number in range(count):
+        others = table.filter(pa.array(fold != number))
+        classes = {label: _texts(others, label) for label in (POSITIVE, NEGATIVE)}
+        for label, texts in classes.items():
+            if not texts:
+                raise ClassifierError(
+                    f"quality.{label}s: no training document of the selected sources and hosts is left; name other sources "
+                    "or hosts, or lower select.min_characters"
+                )
+        model = train_classifier(classes[POSITIVE], classes[NEGATIVE], quality.classifier).to_bytes()
+        path = model_path(number)
+        models.append((StoredFile.of(path, write_bytes(stage.path(path), model)), model))
+        display.move(number + 1)
+    display.finish()
+    return models
+
+
+def _figures(table: pa.Table, classifiers: list[LinearClassifier], folds: Folds) -> dict[str, Any]:
+    """Return AUC, precision and reliability of documents, each scored by the model of its fold."""
+    fold = folds.of(ids_of(table.column("id").combine_chunks()))
+    scores = score_by_fold(classifiers, table.column("text").to_pylist(), fold)
+    positive = pa.compute.equal(table.column("label"), POSITIVE).to_numpy()
+    if positive.all() or not positive.any():
+        return {"positives": int(positive.sum()), "negatives": int((~positive).sum())}
+    return {
+        "positives": int(positive.sum()),
+        "negatives": int((~positive).sum()),
+        "auc": area_under_curve(scores, positive),
+        "precision": precision_at_thresholds(scores, positive),
+        "reliability": reliability(scores, positive),
+    }
+
+
+def score_by_fold(classifiers: list[LinearClassifier], texts: list[str], fold: np.ndarray) -> np.ndarray:
+    """Return the score (in 1/65,536) of each text by the model of its fold."""
+    scores = np.zeros(len(texts), np.int32)
+    for number in np.unique(fold).tolist():
+        rows = np.flatnonzero(fold == number)
+        scores[rows] = classifiers[number].score_batch([texts[row] for row in rows])
+    return scores
+
+
+if __name__ == "__main__":
+    from pipelines.job import main
+
+    main("classifier")
