@@ -1,0 +1,271 @@
+"""Paired differences of bits per byte between two arms, with intervals and a verdict in words.
+
+In: for each arm and seed (run), for each held-out source, the bits and the bytes of every document; both arms scored
+the same documents. Out: for each domain the difference A − B in bits per byte (negative: A is better).
+
+A source's score is Σ bits / Σ bytes over its documents; a domain's score is the mean over its sources. The seed of an
+arm's run also orders the data, so run k of A is paired with run k of B.
+
+Two intervals are given, both at 95 %. The verdict rests on the first:
+
+- the *verdict interval* has half-width √((t₁·SE₁)² + (t₂·SE₂)²): SE₁ the standard error over n seeds with t₁ of n − 1
+  degrees of freedom, SE₂ that of the document bootstrap with t₂ of one less than the documents of the smallest source.
+  Each error keeps its own quantile: with t₁ on both, three seeds cover up to 1.00 where documents dominate, with
+  Satterthwaite's degrees of freedom as little as .92; this form covers .95 to .975 at 3, 5 and 10 seeds
+  (tests/trainer/ablation/test_statistics.py simulates it).
+- the *percentile bootstrap*, hierarchical over seeds and documents, is printed beside: over three seeds it covers only
+  about .76.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from pipelines.store.hashing import keyed_hash
+
+CONFIDENCE = 0.95
+POWER = 0.8
+RESAMPLES = 2000
+MOST_SEEDS = 1000
+"""No more seeds than this are ever called for: an effect that needs more is too small to matter here."""
+_CELLS_AT_ONCE = 1 << 21
+
+_UPPER = 0.5 + CONFIDENCE / 2
+
+
+@dataclass(frozen=True)
+class DocumentScores:
+    """What one run gave the documents of one source.
+
+    Attributes:
+        bits: float64[documents], −log2 of the probability of each document.
+        bytes: int64[documents], length of each document in UTF-8.
+    """
+
+    bits: np.ndarray
+    bytes: np.ndarray
+
+    @property
+    def bits_per_byte(self) -> float:
+        """The source's score."""
+        return float(self.bits.sum() / self.bytes.sum())
+
+
+RunScores = Mapping[str, DocumentScores]
+"""The scores of one run by source."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A name for the mean over some held-out sources; `kind` is `curated`, `component`, `source` or `out of domain`."""
+
+    name: str
+    kind: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """The difference A − B of a domain, in bits per byte.
+
+    Attributes:
+        difference: mean over the seeds.
+        low: lower end of the verdict interval; None where there is a single document in a source.
+        high: upper end of the verdict interval.
+        by_seed: the difference of each seed.
+        seed_error: standard error over seeds.
+        document_error: standard error of the document bootstrap.
+        bootstrap_low: lower end of the percentile bootstrap.
+        bootstrap_high: upper end of the percentile bootstrap.
+        documents: held-out documents of the domain.
+        mean_a: score of arm A, mean over the seeds.
+        mean_b: score of arm B.
+        seeds_needed: seeds that would tell an effect of this size with a power of 0.8, documents as they are; None
+            where it is told already or no number of seeds would do.
+    """
+
+    domain: str
+    kind: str
+    difference: float
+    low: float | None
+    high: float | None
+    by_seed: tuple[float, ...]
+    seed_error: float
+    document_error: float | None
+    bootstrap_low: float
+    bootstrap_high: float
+    documents: int
+    mean_a: float
+    mean_b: float
+    seeds_needed: int | None
+
+    @property
+    def distinguishable(self) -> bool:
+        """Whether the verdict interval leaves out zero."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+    def verdict(self, a: str, b: str) -> str:
+        """Say in words what the interval allows to say of arms `a` and `b`, and no more."""
+        if self.low is None or self.high is None:
+            return "no verdict: a single held-out document says nothing about others"
+        if self.distinguishable:
+            better, low, high = (a, -self.high, -self.low) if self.difference < 0 else (b, self.low, self.high)
+            return f"{better} better by {abs(self.difference):.3f} [{low:.3f}, {high:.3f}] bits per byte"
+        need = (
+            f"would need about {self.seeds_needed} seeds"
+            if self.seeds_needed
+            else f"{MOST_SEEDS:,} seeds would not tell on these documents"
+        )
+        return f"not distinguishable ({need})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain values."""
+        return {**asdict(self), "by_seed": list(self.by_seed), "distinguishable": self.distinguishable}
+
+
+def compare(
+    runs_a: Sequence[RunScores], runs_b: Sequence[RunScores], domains: Sequence[Domain], resamples: int = RESAMPLES
+) -> list[PairedDifference]:
+    """Compare two arms over domains.
+
+    Args:
+        runs_a: scores of arm A's runs, one a seed.
+        runs_b: scores of arm B's runs, of the same seeds in the same order and over the same documents.
+        domains: what to tell the difference of.
+        resamples: bootstrap resamples.
+
+    Raises:
+        ValueError: when there are fewer than two seeds, or the arms differ in seeds or documents.
+    """
+    if len(runs_a) != len(runs_b) or len(runs_a) < 2:
+        raise ValueError(f"{len(runs_a)} and {len(runs_b)} runs: two arms are compared over equal seeds, at least two")
+    sources = sorted({source for domain in domains for source in domain.sources})
+    resampled = {source: _Resampled.of(source, runs_a, runs_b, resamples) for source in sources}
+    return [_difference(domain, [resampled[source] for source in domain.sources]) for domain in domains]
+
+
+@dataclass(frozen=True)
+class _Resampled:
+    """A source's difference by seed, as it is (float64[seeds]) and over resamples of its documents
+    (float64[resamples, seeds]).
+    """
+
+    observed: np.ndarray
+    replicates: np.ndarray
+    scores_a: np.ndarray
+    scores_b: np.ndarray
+    documents: int
+
+    @classmethod
+    def of(cls, source: str, runs_a: Sequence[RunScores], runs_b: Sequence[RunScores], resamples: int) -> _Resampled:
+        lengths = runs_a[0][source].bytes
+        for run in (*runs_a, *runs_b):
+            if not np.array_equal(run[source].bytes, lengths):
+                raise ValueError(f"source {source}: the runs scored different documents and cannot be paired")
+        bits_a, bits_b = (np.stack([run[source].bits for run in runs]) for runs in (runs_a, runs_b))
+        total = lengths.sum()
+        change = bits_a - bits_b
+        return cls(
+            observed=change.sum(axis=1) / total,
+            replicates=_resample(source, change, lengths, resamples),
+            scores_a=bits_a.sum(axis=1) / total,
+            scores_b=bits_b.sum(axis=1) / total,
+            documents=len(lengths),
+        )
+
+
+def _generator(purpose: str) -> np.random.Generator:
+    """Return a counter-based generator that is fixed by `purpose`; it decides intervals, never data."""
+    return np.random.Generator(np.random.Philox(key=keyed_hash(0, "bootstrap", purpose.encode())))
+
+
+def _resample(source: str, change: np.ndarray, lengths: np.ndarray, resamples: int) -> np.ndarray:
+    """Return Σ bits / Σ bytes of each seed (float64[resamples, seeds]) over documents drawn with replacement."""
+    documents = len(lengths)
+    generator = _generator(f"documents {source}")
+    columns = np.column_stack([change.T, lengths.astype(np.float64)])
+    parts = []
+    step = max(1, _CELLS_AT_ONCE // documents)
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        drawn = generator.integers(0, documents, (rows, documents)) + np.arange(rows)[:, None] * documents
+        times = np.bincount(drawn.ravel(), minlength=rows * documents).reshape(rows, documents)
+        sums = times @ columns
+        parts.append(sums[:, :-1] / sums[:, -1:])
+    return np.concatenate(parts)
+
+
+def _difference(domain: Domain, sources: Sequence[_Resampled]) -> PairedDifference:
+    by_seed = np.mean([source.observed for source in sources], axis=0)
+    replicates = np.mean([source.replicates for source in sources], axis=0)
+    seeds, smallest = len(by_seed), min(source.documents for source in sources)
+    seed_error = float(by_seed.std(ddof=1) / math.sqrt(seeds))
+    # Drawing n of n documents shrinks the variance by (n − 1)/n.
+    document_error = (
+        float(replicates.mean(axis=1).std(ddof=1)) * math.sqrt(smallest / (smallest - 1)) if smallest > 1 else None
+    )
+    mean = float(by_seed.mean())
+    half = None if document_error is None else _half_width(seed_error, seeds, document_error, smallest)
+    needed = None
+    if half is not None and document_error is not None and abs(mean) <= half:
+        needed = seeds_needed(abs(mean), seed_error * math.sqrt(seeds), document_error, smallest)
+    draws = _generator(f"seeds {seeds}").multinomial(seeds, [1 / seeds] * seeds, size=len(replicates))
+    hierarchical = (replicates * draws).sum(axis=1) / seeds
+    low, high = np.quantile(hierarchical, [1 - _UPPER, _UPPER])
+    return PairedDifference(
+        domain=domain.name,
+        kind=domain.kind,
+        difference=mean,
+        low=None if half is None else mean - half,
+        high=None if half is None else mean + half,
+        by_seed=tuple(float(value) for value in by_seed),
+        seed_error=seed_error,
+        document_error=document_error,
+        bootstrap_low=float(low),
+        bootstrap_high=float(high),
+        documents=sum(source.documents for source in sources),
+        mean_a=float(np.mean([source.scores_a for source in sources])),
+        mean_b=float(np.mean([source.scores_b for source in sources])),
+        seeds_needed=needed,
+    )
+
+
+def _half_width(seed_error: float, seeds: int, document_error: float, documents: int) -> float:
+    by_seeds = stats.t.ppf(_UPPER, seeds - 1) * seed_error
+    by_documents = stats.t.ppf(_UPPER, documents - 1) * document_error
+    return float(math.hypot(by_seeds, by_documents))
+
+
+def detectable_effect(seeds: int, seed_deviation: float, document_error: float = 0.0, documents: int = 1000) -> float:
+    """Return the smallest difference (bits per byte) that this many seeds tell from zero with a power of 0.8.
+
+    Args:
+        seeds: paired runs, at least 2.
+        seed_deviation: standard deviation of a paired difference over seeds.
+        document_error: standard error that the documents add.
+        documents: held-out documents of the smallest source.
+    """
+    seed_error = seed_deviation / math.sqrt(seeds)
+    chance = stats.t.ppf(POWER, seeds - 1) * math.hypot(seed_error, document_error)
+    return _half_width(seed_error, seeds, document_error, documents) + float(chance)
+
+
+def seeds_needed(effect: float, seed_deviation: float, document_error: float, documents: int) -> int | None:
+    """Return the fewest seeds that tell `effect` from zero with a power of 0.8, or None if `MOST_SEEDS` would not."""
+
+    def told(seeds: int) -> bool:
+        return detectable_effect(seeds, seed_deviation, document_error, documents) <= effect
+
+    if not told(MOST_SEEDS):
+        return None
+    low, high = 1, MOST_SEEDS  # the detectable effect falls with the seeds: bisect
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if told(middle) else (middle, high)
+    return high
