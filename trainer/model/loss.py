@@ -12,25 +12,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from trainer.batch import Batch
 from trainer.config import ModelSettings
 from trainer.model.decoder import Routers, forward
 from trainer.model.parameters import Decoder
-
-
-class Batch(NamedTuple):
-    """What a step trains on.
-
-    Attributes:
-        inputs: (B, S) int32 token ids.
-        targets: (B, S) int32, the next tokens.
-        segments: (B, S) int32, 0 for padding, 1, 2, … for the documents packed in a row.
-        counted: (B, S) bool, whether the target counts.
-    """
-
-    inputs: jax.Array
-    targets: jax.Array
-    segments: jax.Array
-    counted: jax.Array
 
 
 class Losses(NamedTuple):
@@ -72,8 +57,8 @@ def token_losses(decoder: Decoder, hidden: jax.Array, targets: jax.Array, chunk:
 
 
 def _logits_of(decoder: Decoder, hidden: jax.Array, ids: jax.Array) -> jax.Array:
-    """Return each row's logit of one id, (rows,): from the embedding's rows, since picking it from all logits would make
-    the gradient a scatter into an array of their size.
+    """Return each row's logit of one id, (rows,): from the embedding's rows, since picking it from all logits would
+    make the gradient a scatter into an array of their size.
     """
     scaled = hidden * (1 / math.sqrt(hidden.shape[-1]))
     rows = decoder.embedding[...].astype(hidden.dtype)[ids]
