@@ -25,9 +25,9 @@ class Moments(NamedTuple):
     The two largest axes of a factored parameter are its columns (the larger) and rows; what is not used is None.
     """
 
-    full: jax.Array | None
-    over_rows: jax.Array | None
-    over_columns: jax.Array | None
+    full: jax.Array | None = None
+    over_rows: jax.Array | None = None
+    over_columns: jax.Array | None = None
 
 
 class AdafactorState(NamedTuple):
@@ -53,9 +53,9 @@ def initial_state(parameters: Arrays, stacked: Callable[[str], bool], settings: 
         layers, own = (shape[:1], shape[1:]) if stacked(name) else ((), shape)
         axes = factored_axes(own, settings)
         if axes is None:
-            return Moments(jnp.zeros(shape), None, None)
+            return Moments(full=jnp.zeros(shape))
         over = [jnp.zeros(layers + tuple(size for axis, size in enumerate(own) if axis != left)) for left in axes]
-        return Moments(None, over[0], over[1])
+        return Moments(over_rows=over[0], over_columns=over[1])
 
     return AdafactorState(
         jnp.zeros((), jnp.int32), {name: moments(name, array.shape) for name, array in parameters.items()}

@@ -1,0 +1,106 @@
+"""Checkpoints of a run, by Orbax, in RUN/checkpoints/STEP: parameters, optimizer and progress.
+
+A checkpoint appears whole or not at all: Orbax writes it under a temporary name and renames it.
+Arrays are stored by the names of `trainer.model.parameters.named_arrays`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+
+from pipelines.store.errors import GlamError
+from trainer.adafactor import AdafactorState, Moments
+from trainer.model.parameters import named_arrays, with_arrays
+from trainer.step import TrainState
+
+
+class Progress(NamedTuple):
+    """How far a run is: updates done, targets learned from, and the seconds that they took."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    input_seconds: float = 0.0
+
+
+class Checkpoints:
+    """The checkpoints of one run; the newest `kept` stay."""
+
+    def __init__(self, folder: str, kept: int | None = None) -> None:
+        self._folder = folder
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=kept, enable_async_checkpointing=False, cleanup_tmp_directories=True
+        )
+        self._manager = ocp.CheckpointManager(
+            Path(folder).absolute(), options=options, item_names=("parameters", "optimizer", "progress")
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._manager.close()
+
+    def save(self, state: TrainState, progress: Progress) -> None:
+        """Keep the state after `progress.step` updates."""
+        self._manager.save(
+            progress.step,
+            args=ocp.args.Composite(
+                parameters=ocp.args.StandardSave(named_arrays(state.decoder)),
+                optimizer=ocp.args.StandardSave(_optimizer_tree(state.optimizer)),
+                progress=ocp.args.JsonSave(progress._asdict()),
+            ),
+        )
+        self._manager.wait_until_finished()
+
+    def latest(self) -> int | None:
+        """Return the step of the newest checkpoint."""
+        return self._manager.latest_step()
+
+    def restore(self, like: TrainState) -> tuple[TrainState, Progress]:
+        """Return the newest checkpoint, as a state with the shapes of `like`."""
+        restored = self._restore(
+            parameters=ocp.args.StandardRestore(_abstract(named_arrays(like.decoder))),
+            optimizer=ocp.args.StandardRestore(_abstract(_optimizer_tree(like.optimizer))),
+            progress=ocp.args.JsonRestore(),
+        )
+        optimizer = AdafactorState(
+            restored.optimizer["updates"],
+            {name: Moments(**moments) for name, moments in restored.optimizer["moments"].items()},
+        )
+        state = TrainState(with_arrays(like.decoder, restored.parameters), optimizer)
+        # XLA may take over a donated buffer only when JAX owns it; restored ones may be views of the file's memory.
+        return jax.tree.map(jnp.copy, state), Progress(**restored.progress)
+
+    def restore_parameters(self, like: dict[str, Any]) -> dict[str, jax.Array]:
+        """Return the parameters of the newest checkpoint by name, with the shapes of `like`."""
+        return self._restore(parameters=ocp.args.StandardRestore(_abstract(like))).parameters
+
+    def _restore(self, **items: Any) -> Any:
+        step = self.latest()
+        if step is None:
+            raise GlamError(f"{self._folder}: holds no checkpoint; train the run again")
+        return self._manager.restore(step, args=ocp.args.Composite(**items))
+
+
+def _optimizer_tree(state: AdafactorState) -> dict[str, Any]:
+    moments = {
+        name: {key: value for key, value in item._asdict().items() if value is not None}
+        for name, item in state.moments.items()
+    }
+    return {"updates": state.updates, "moments": moments}
+
+
+def _abstract(tree: Any) -> Any:
+    """Return the shapes and types of a tree of arrays, on the default device."""
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), tree)

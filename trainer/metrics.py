@@ -1,0 +1,90 @@
+"""The metrics of a run: one JSON object a line in RUN/metrics.jsonl, one line for every update.
+
+Keys of a line: `step` (updates done, from 1), `tokens` (targets learned from so far), `loss` (cross-entropy, nats),
+`output_z`, `auxiliary` and `router_z` (sums over layers), `learning_rate`, `gradient_norm`, `skipped`, `seconds` (of
+the run so far); for a mixture model, by mixture layer: `load` (share of each expert in all choices), `dropped` (share
+of the first and of the second choices), `router_entropy` (nats). A number that is not finite is null.
+
+Lines appear when the run reports or keeps a checkpoint. A run that goes on from a checkpoint drops the lines after it
+and writes them again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.store.files import read_bytes, write_bytes
+from trainer.step import StepMetrics
+
+
+class MetricsFile:
+    """Appends lines to RUN/metrics.jsonl."""
+
+    def __init__(self, path: str, step: int) -> None:
+        """Open the file of a run that has done `step` updates, without the lines after that."""
+        self._path = path
+        self.records = [record for record in read_metrics(path) if record["step"] <= step]
+        if len(self.records) != step:
+            raise ValueError(f"{path}: has {len(self.records)} of the first {step} lines")
+        write_bytes(path, b"".join(_line(record) for record in self.records))
+        self._written = len(self.records)
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Take a line."""
+        self.records.append(record)
+
+    def flush(self) -> None:
+        """Write the lines taken since the last time."""
+        with Path(self._path).open("ab") as file:
+            file.write(b"".join(_line(record) for record in self.records[self._written :]))
+        self._written = len(self.records)
+
+
+def read_metrics(path: str) -> list[dict[str, Any]]:
+    """Return the lines of a metrics file; none when it doesn't exist, and not a last line that a stop cut short."""
+    if not Path(path).is_file():
+        return []
+    return [json.loads(line) for line in read_bytes(path).splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def to_record(metrics: StepMetrics, step: int, tokens_before: int, seconds: float) -> dict[str, Any]:
+    """Return the line of one update."""
+    record: dict[str, Any] = {
+        "step": step,
+        "tokens": tokens_before + int(metrics.tokens),
+        "loss": _number(metrics.losses.cross_entropy),
+        "output_z": _number(metrics.losses.output_z),
+        "auxiliary": _number(metrics.losses.auxiliary),
+        "router_z": _number(metrics.losses.router_z),
+        "learning_rate": _number(metrics.learning_rate),
+        "gradient_norm": _number(metrics.gradient_norm),
+        "skipped": bool(metrics.skipped),
+        "seconds": round(seconds, 3),
+    }
+    if metrics.routers is not None:
+        counts = metrics.routers.counts
+        load, dropped = np.asarray(counts.load), np.asarray(counts.dropped)
+        by_choice = np.maximum(load.sum(axis=2), 1)
+        by_expert = load.sum(axis=1)
+        record["load"] = _shares(by_expert / np.maximum(by_expert.sum(axis=1, keepdims=True), 1))
+        record["dropped"] = _shares(dropped / by_choice)
+        record["router_entropy"] = [_number(value) for value in np.asarray(counts.entropy)]
+    return record
+
+
+def _number(value: Any) -> float | None:
+    """Return the shortest decimal that stands for a float32, or None."""
+    return float(str(np.float32(value))) if math.isfinite(value) else None
+
+
+def _shares(values: np.ndarray) -> list[list[float]]:
+    return [[round(float(value), 5) for value in row] for row in values]
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"

@@ -1,0 +1,144 @@
+"""The folder of a run and its identity, RUN/run.json. Importing this module does not import JAX.
+
+run.json: {"format": 1, "kind": "run", "finished": bool, "fingerprint", "version": {"id", "name"}, "seed", "config":
+{…}, "code", "libraries": {…}, "cost": {…}, "result": null or {…}}. `config` is the whole configuration; the
+fingerprint covers what decides the weights: version id, seed, settings, code and libraries, but not how often the run
+reports or keeps checkpoints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version as library_version
+from typing import Any
+
+from pipelines.store.code_identity import code_identity
+from pipelines.store.errors import GlamError
+from pipelines.store.files import exists, is_local, join, read_json, write_json
+from pipelines.store.hashing import sha256_json
+from pipelines.store.versions import Version
+from trainer.accounting import cost
+from trainer.config import TrainingConfig
+
+FORMAT = 1
+LIBRARIES = ("flax", "jax", "jaxlib", "numpy")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run.
+
+    Attributes:
+        run_dir: its folder.
+        version: id of the dataset version.
+        steps: updates done.
+        tokens: targets learned from.
+        loss: mean cross-entropy (nats) of the last 20 updates.
+        weights: sha256 (hex) of the final parameters.
+        seconds: of wall clock in training, compilation included, over all the processes that a stopped run took.
+        cpu_seconds: of the processes, likewise.
+        input_seconds: of `seconds`, those spent on waiting for batches.
+        flops: of all updates, in closed form.
+        skipped: updates whose gradient was not finite.
+    """
+
+    run_dir: str
+    version: str
+    steps: int
+    tokens: int
+    loss: float | None
+    weights: str
+    seconds: float
+    cpu_seconds: float
+    input_seconds: float
+    flops: int
+    skipped: int
+
+
+def run_identity(version_id: str, config: TrainingConfig, seed: int) -> dict[str, Any]:
+    """Return what a run's weights are a function of; its sha256_json is the run's fingerprint."""
+    training = config.training.model_dump(include={"steps", "batch_rows", "loss_chunk"})
+    return {
+        "version": version_id,
+        "seed": seed,
+        "model": config.model.model_dump(),
+        "optimizer": config.optimizer.model_dump(),
+        "training": training,
+        "code": code_identity("trainer.loop"),
+        "libraries": {name: library_version(name) for name in LIBRARIES},
+    }
+
+
+def open_run(run_dir: str, version: Version, config: TrainingConfig, seed: int) -> dict[str, Any]:
+    """Return the run.json of a folder, written now if the folder is new.
+
+    Raises:
+        GlamError: when the folder holds another run, or is not on this machine.
+    """
+    if not is_local(run_dir):
+        raise GlamError(f"{run_dir}: a run is written to a folder of this machine; give --run a local path")
+    identity = run_identity(version.id, config, seed)
+    path = join(run_dir, "run.json")
+    if exists(path):
+        run = read_json(path)
+        _require_same(run, identity, run_dir)
+        return run
+    model_cost = cost(config.model, version.vocabulary_size, version.sequence_length)
+    run = {
+        "format": FORMAT,
+        "kind": "run",
+        "finished": False,
+        "fingerprint": sha256_json(identity),
+        "version": {"id": version.id, "name": version.name},
+        "seed": seed,
+        "vocabulary_size": version.vocabulary_size,
+        "sequence_length": version.sequence_length,
+        "config": config.model_dump(),
+        "code": identity["code"],
+        "libraries": identity["libraries"],
+        "cost": model_cost._asdict(),
+        "result": None,
+    }
+    write_json(path, run)
+    return run
+
+
+def read_run(run_dir: str) -> dict[str, Any]:
+    """Return the run.json of a folder.
+
+    Raises:
+        GlamError: when there is none.
+    """
+    path = join(run_dir, "run.json")
+    if not exists(path):
+        raise GlamError(f"{path}: there is no such file; give the folder of a run (`glam train … --run {run_dir}`)")
+    return read_json(path)
+
+
+def finish_run(run: dict[str, Any], result: RunResult) -> None:
+    """Write run.json again, finished."""
+    body = {name: value for name, value in vars(result).items() if name != "run_dir"}
+    write_json(join(result.run_dir, "run.json"), {**run, "finished": True, "result": body})
+
+
+def finished_result(run: dict[str, Any], run_dir: str) -> RunResult | None:
+    """Return the result of a run if it is finished."""
+    return RunResult(run_dir=run_dir, **run["result"]) if run["finished"] else None
+
+
+def _require_same(run: dict[str, Any], identity: dict[str, Any], run_dir: str) -> None:
+    if run["fingerprint"] == sha256_json(identity):
+        return
+    old = {
+        "version": run["version"]["id"],
+        "seed": run["seed"],
+        **{part: run["config"][part] for part in ("model", "optimizer")},
+        "training": {key: run["config"]["training"][key] for key in identity["training"]},
+        "code": run["code"],
+        "libraries": run["libraries"],
+    }
+    differing = [name for name in identity if identity[name] != old[name]]
+    raise GlamError(
+        f"{run_dir}: holds another run; it differs in {', '.join(differing)}. "
+        "Give --run another folder, or delete this one"
+    )
