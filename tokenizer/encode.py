@@ -101,6 +101,6 @@ class Encoder:
             (ids,) = self.encode_batch([probe])
             if self.decode(ids) != probe or int(self._piece_bytes[ids].sum()) != len(probe.encode()):
                 raise ValueError(
-                    f"{name}: turns {probe!r} into {self.decode(ids)!r}, so bits per byte would be wrong; train it with "
+                    f"{name}: turns {probe!r} into {self.decode(ids)!r}, so bits per byte would be wrong; train with "
                     "--normalization_rule_name=identity --add_dummy_prefix=false --remove_extra_whitespaces=false"
                 )

@@ -1,6 +1,6 @@
 """Train a SentencePiece model from text: texts in, the bytes of a `tokenizer.model` out.
 
-The model is lossless (docs/formats.md, "Tokenizer"): text is taken as it is, and characters outside the vocabulary become
+The model is lossless (docs/formats.md, "Tokenizer"): text is taken as it is, characters outside the vocabulary become
 byte tokens. A run of up to `newline_runs` newlines is one token: training works line by line, as SentencePiece wants
 it, and a paragraph break still costs one token in place of two bytes. The same texts, settings and library give the
 same bytes; the number of threads is a setting because it changes the order of the trainer's sums and so the pieces.
@@ -62,7 +62,7 @@ class _Sample:
 
 
 def _parts(line: str, limit: int) -> Iterator[str]:
-    """Cut a line into parts of at most `limit` bytes, before a blank where there is one; only blank parts are left out."""
+    """Cut a line into parts of at most `limit` bytes, before a blank if it has one; only blank parts are left out."""
     encoded = line.encode()
     start = 0
     while start < len(encoded):

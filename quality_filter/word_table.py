@@ -1,0 +1,47 @@
+"""Hash table from word hashes to weights, looked up for a whole batch at once.
+
+Open addressing with linear probing: slot = hash mod size, then the next one; size is a power of two, at least four
+times the words. An entry is a uint64: the hash in the upper half, the weight in the lowest 16 bits, and above it a flag
+that the slot is taken.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_TAKEN = np.uint64(1 << 16)
+_HASH_SHIFT = np.uint64(32)
+
+
+class WordTable:
+    """Weights (int16) by word hash (uint32)."""
+
+    def __init__(self, hashes: np.ndarray, weights: np.ndarray) -> None:
+        """Build the table; `hashes` are distinct."""
+        size = 1 << max(4, int(4 * max(1, len(hashes)) - 1).bit_length())
+        self._mask = np.uint32(size - 1)
+        self._entries = np.zeros(size, np.uint64)
+        entries = hashes.astype(np.uint64) << _HASH_SHIFT | _TAKEN | weights.astype(np.uint16).astype(np.uint64)
+        slots = (hashes & self._mask).astype(np.int64)
+        while len(entries):
+            free = self._entries[slots] == 0
+            # Of several entries that want one slot, numpy keeps the last; the others find it taken and go on.
+            self._entries[slots[free]] = entries[free]
+            left = self._entries[slots] != entries
+            entries, slots = entries[left], (slots[left] + 1) & int(self._mask)
+
+    def look_up(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the weight of each hash (int16, 0 where it is unknown) and whether it is known (bool)."""
+        slots = (hashes & self._mask).astype(np.int64)
+        entries = self._entries[slots]
+        known = ((entries >> _HASH_SHIFT).astype(np.uint32) == hashes) & (entries != 0)
+        pending = np.flatnonzero(~known & (entries != 0))
+        while len(pending):
+            slots[pending] = (slots[pending] + 1) & int(self._mask)
+            entries[pending] = found = self._entries[slots[pending]]
+            match = ((found >> _HASH_SHIFT).astype(np.uint32) == hashes[pending]) & (found != 0)
+            known[pending] = match
+            pending = pending[~match & (found != 0)]
+        weights = entries.astype(np.uint16).view(np.int16)
+        weights[~known] = 0
+        return weights, known
