@@ -1,0 +1,19 @@
+"""Readers of native formats: files in, texts out, every record counted.
+
+    reader = READERS["warc"]({"max_record_bytes": 1 << 20})       # registry.py; options are checked here
+    for record in reader.read("gs://bucket/crawl.warc.gz"):       # in file order, streaming
+        record.offset, record.raw_bytes, record.native_key, record.outcome
+
+`outcome` is exactly one of (record.py)
+
+    Used(texts)                  one or several `Text(text, title, url, date, part)`, normalized, never empty
+    Skipped(reason)              a sound record that gives no document: a redirect, a request, a page without text, too large
+    Quarantined(reason, detail)  a damaged record
+
+so that records read = used + skipped + quarantined, and raw bytes likewise. A reader never stops at a bad record: it goes on at the next one
+that it can find (the next `WARC/1.x`, `<page>`, line, compressed member). Where bytes are missing nobody knows how many records are; that counts as one.
+Only a file that cannot be read at all raises, `SourceError` (errors.py).
+
+The way of the bytes: file → `decompression.decompressed` (blocks, member starts, damage) → `scanner.Scanner` (lines, sizes, searches) → a reader.
+A new format is one file with an options model and a `Reader`, and a line in registry.py. `locate.py` finds the files.
+"""

@@ -1,0 +1,75 @@
+"""What a reader yields: one `Record` for every record of a file, with exactly one outcome.
+
+So records read = used + skipped (by reason) + quarantined, and the same holds for raw bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text of a record, normalized (`pipelines.text`) and never empty.
+
+    Attributes:
+        text: the text.
+        title, url: where the record has them.
+        date: ISO 8601.
+        part: 0, or the number (from 1) of the part of its record, e.g. a chapter.
+    """
+
+    text: str
+    title: str | None = None
+    url: str | None = None
+    date: str | None = None
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """The record gives one or several documents.
+
+    Attributes:
+        texts: at least one.
+        notes: what was done to the record that a summary may count, e.g. `fallback_encoding`.
+    """
+
+    texts: tuple[Text, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """The record is sound but gives no document, by its nature: a redirect, a request, a page without text."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """The record is damaged or cannot be read; `reason` is a short name, `detail` is for people."""
+
+    reason: str
+    detail: str
+
+
+Outcome = Used | Skipped | Quarantined
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a file.
+
+    Attributes:
+        offset: its first byte, counted in the decompressed file; of a record that begins a compressed member (a gzip member, a member
+            of a zip archive), the member's first byte in the file itself, as in CDX indexes.
+        raw_bytes: its size in bytes, decompressed.
+        outcome: what became of it.
+        native_key: its name in its own format (docs/formats.md, "Ids"), or empty.
+    """
+
+    offset: int
+    raw_bytes: int
+    outcome: Outcome
+    native_key: str = ""

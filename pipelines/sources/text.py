@@ -1,0 +1,197 @@
+"""Plain text: one document a file, a line, or an entry between `%` lines (fortune files); also the members of zip archives.
+
+In: UTF-8, plain, compressed or in a zip archive; what is not UTF-8 is decoded by a declared fallback encoding and noted as `fallback_encoding`.
+Out: one text a record, or several where `chapters` cuts it. There is no native key.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import IO, Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from pipelines.sources.decompression import Damage, decompressed
+from pipelines.sources.markup import cut_gutenberg_frame, join_wrapped_lines, strip_markdown
+from pipelines.sources.parts import cut_at_headings
+from pipelines.sources.reader import TOO_LARGE, Reader, ReaderOptions, damaged
+from pipelines.sources.record import Quarantined, Record, Skipped, Text
+from pipelines.sources.scanner import Scanner
+
+_ZIP_MAGIC = b"PK\x03\x04"
+_FALLBACK = "fallback_encoding"
+
+
+def _check_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression ({error})") from None
+    return pattern
+
+
+def _check_encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except LookupError:
+        raise ValueError("not an encoding that Python knows") from None
+    return name
+
+
+class TextOptions(ReaderOptions):
+    """Options of plain text.
+
+    Attributes:
+        split: what an entry is: the `file`, a `line` that is not blank, or a `fortune` (entries between lines that begin with `%`).
+        entries_per_document: so many consecutive entries of a file, joined by an empty line, are one record.
+        members: of a zip archive, the names that are read (a shell pattern); the others are no records.
+        fallback_encoding: for an entry that is not UTF-8.
+        gutenberg: cut Project Gutenberg's header and licence, and join hard-wrapped lines.
+        markdown: strip the signs of light Markdown.
+        chapters: a regular expression of heading lines at which a record is cut into parts.
+        part_characters: about how long parts are where `chapters` matches fewer than two lines.
+    """
+
+    split: Literal["file", "line", "fortune"] = "file"
+    entries_per_document: int = Field(1, ge=1)
+    members: str = "*"
+    fallback_encoding: Annotated[str, AfterValidator(_check_encoding)] = "cp1252"
+    gutenberg: bool = False
+    markdown: bool = False
+    chapters: Annotated[str, AfterValidator(_check_pattern)] | None = None
+    part_characters: int = Field(20_000, ge=1)
+
+
+class TextReader(Reader):
+    """Reads plain text files and zip archives of them."""
+
+    Options = TextOptions
+
+    def _records(self, file: IO[bytes], url: str) -> Iterator[Record]:
+        start = file.read(len(_ZIP_MAGIC))
+        file.seek(0)
+        if start == _ZIP_MAGIC:
+            yield from self._archive(file)
+        else:
+            yield from self._entries(Scanner(decompressed(file)))
+
+    def _archive(self, file: IO[bytes]) -> Iterator[Record]:
+        try:
+            archive = zipfile.ZipFile(file)
+        except zipfile.BadZipFile as error:
+            yield Record(0, 0, Quarantined("bad_zip", str(error)))
+            return
+        for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
+            if member.is_dir() or not fnmatchcase(member.filename, self.options.members):
+                continue
+            yield from self._entries(Scanner(_member_events(archive, member)), member.header_offset)
+
+    def _entries(self, scanner: Scanner, base: int = 0) -> Iterator[Record]:
+        """Yield the entries of a file or archive member, joined as `entries_per_document` says."""
+        waiting: list[tuple[int, bytes]] = []
+        for entry in self._split(scanner):
+            if isinstance(entry, Record):
+                yield Record(base + entry.offset, entry.raw_bytes, entry.outcome)
+                continue
+            waiting.append((base + entry[0], entry[1]))
+            if len(waiting) == self.options.entries_per_document:
+                yield self._joined(waiting)
+                waiting = []
+        if waiting:
+            yield self._joined(waiting)
+
+    def _split(self, scanner: Scanner) -> Iterator[tuple[int, bytes] | Record]:
+        """Yield (offset, bytes) of every entry, or the record that a damaged or too large one is."""
+        limit = self.options.max_record_bytes
+        while not scanner.at_end():
+            offset = scanner.offset
+            if self.options.split == "fortune":
+                data = _read_fortune(scanner, limit + 1)
+            elif self.options.split == "line":
+                data = scanner.read_line(limit + 1)
+            else:
+                data = scanner.read(limit + 1)
+            if len(data) > limit:
+                yield Record(offset, len(data) + self._skip_rest(scanner, data), Skipped(TOO_LARGE))
+            elif damage := self._cut_short(scanner, data):
+                yield damaged(offset, len(data), damage)
+            elif data.strip():
+                yield offset, data
+            elif self.options.split == "file":
+                yield Record(offset, len(data), Skipped("no_text"))
+
+    def _cut_short(self, scanner: Scanner, data: bytes) -> Damage | None:
+        if self.options.split == "line" and data.endswith(b"\n"):
+            return None
+        return scanner.take_damage()
+
+    def _skip_rest(self, scanner: Scanner, data: bytes) -> int:
+        if self.options.split == "line":
+            return 0 if data.endswith(b"\n") else scanner.skip_past(b"\n")
+        if self.options.split == "fortune":
+            return scanner.skip_past(b"\n%")
+        passed = 0
+        while step := scanner.skip(1 << 20):
+            passed += step
+        return passed
+
+    def _joined(self, entries: list[tuple[int, bytes]]) -> Record:
+        """Make a record of consecutive entries."""
+        offset, raw_bytes = entries[0][0], sum(len(data) for _, data in entries)
+        notes: tuple[str, ...] = ()
+        texts = []
+        for _, data in entries:
+            try:
+                texts.append(data.decode("utf-8-sig"))
+            except UnicodeDecodeError:
+                notes = (_FALLBACK,)
+                try:
+                    texts.append(data.decode(self.options.fallback_encoding))
+                except UnicodeDecodeError as error:
+                    return Record(offset, raw_bytes, Quarantined("bad_encoding", str(error)))
+        text = "\n\n".join(text.strip("\r\n") for text in texts)
+        return self._record(offset, raw_bytes, self._parts(text), notes=notes)
+
+    def _parts(self, text: str) -> Iterator[Text]:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        options = self.options
+        if options.gutenberg:
+            text = cut_gutenberg_frame(text)
+        if options.chapters is None:
+            yield Text(self._plain(text))
+            return
+        heading = re.compile(options.chapters, re.MULTILINE)
+        for number, part in enumerate(cut_at_headings(text, heading, options.part_characters), start=1):
+            yield Text(self._plain(part), part=number)
+
+    def _plain(self, text: str) -> str:
+        if self.options.gutenberg:
+            text = join_wrapped_lines(text)
+        return strip_markdown(text) if self.options.markdown else text
+
+
+def _read_fortune(scanner: Scanner, limit: int) -> bytes:
+    """Read to the next line that begins with `%`, which is left out."""
+    data = b""
+    while len(data) < limit:
+        line = scanner.read_line(limit - len(data))
+        if line.startswith(b"%"):
+            return data or b"\n"
+        data += line
+        if not line.endswith(b"\n"):
+            break
+    return data
+
+
+def _member_events(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes | Damage]:
+    """Yield an archive member's bytes in blocks, and damage where it breaks off."""
+    try:
+        with archive.open(member) as file:
+            while block := file.read(1 << 16):
+                yield block
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        yield Damage("damaged_zip", f"member {member.filename}: {error}")
