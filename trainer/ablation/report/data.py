@@ -1,0 +1,168 @@
+"""Gathers what a report shows into one dictionary, `ReportData`, from a version, a run, or a study.
+
+A version gives the corpus sections; a run adds its learning curve, experts and cost; a study everything.
+A section whose value is empty or None is left out of the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
+
+from pipelines.store.files import join, read_json
+from pipelines.store.stages import read_manifest
+from pipelines.store.versions import Version, find_version
+from trainer.ablation.report import corpus
+from trainer.ablation.report.charts import curves, forest
+from trainer.ablation.run_record import run_record
+
+
+class ReportData(TypedDict):
+    """What the template shows; study.json and the manifests have the figures behind it."""
+
+    kind: str
+    title: str
+    question: str
+    created: str
+    comparisons: list[dict[str, Any]]
+    flow: list[dict[str, Any]]
+    heldout: list[dict[str, Any]]
+    scores: dict[str, Any] | None
+    mixture: list[dict[str, Any]]
+    curves: dict[str, Any] | None
+    experts: list[dict[str, Any]]
+    bill: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+def version_report(version: Version, store_url: str) -> ReportData:
+    """Return the report of a dataset version."""
+    side = version.manifest["side"]
+    question = f"Dataset version {version.name} of the corpus {side['config']}: what went in, what stayed, and why."
+    facts = {"created": side["created"], "configuration": version.manifest["recipe"]}
+    return _assemble("version", version.name, question, [version], store_url, [], facts)
+
+
+def run_report(run_dir: str, store_url: str) -> ReportData:
+    """Return the report of a run: its learning curve and experts, and the corpus of its version."""
+    record = run_record(run_dir)
+    version = find_version(store_url, record["version"])
+    question = f"A training on the dataset version {version.name}, seed {record['seed']}."
+    facts = {"configuration": record["config"], "code": record["code"], "libraries": record["libraries"]}
+    arms = [{"name": version.name, "version": version.name, "runs": [record], **record["cost"]}]
+    return _assemble("run", run_dir.rstrip("/").rsplit("/", 1)[-1], question, [version], store_url, arms, facts)
+
+
+def study_report(study: Mapping[str, Any], store_url: str) -> ReportData:
+    """Return the report of a study from the content of its study.json."""
+    urls = [join(store_url, "versions", identifier) for identifier in dict.fromkeys(study["versions"].values())]
+    versions = [Version(url, read_manifest(url, "version")) for url in urls]
+    facts = {name: study[name] for name in ("created", "configuration", "code", "libraries", "machine")}
+    facts["study"] = study["id"]
+    data = _assemble("study", study["title"], study["question"], versions, store_url, study["arms"], facts)
+    data["comparisons"] = [_comparison(entry) for entry in study["comparisons"]]
+    return data
+
+
+def read_study(store_url: str, identifier: str) -> dict[str, Any]:
+    """Read a study's study.json."""
+    return read_json(join(store_url, "studies", identifier, "study.json"))
+
+
+def _assemble(
+    kind: str,
+    title: str,
+    question: str,
+    versions: Sequence[Version],
+    store_url: str,
+    arms: Sequence[Mapping[str, Any]],
+    facts: Mapping[str, Any],
+) -> ReportData:
+    manifests = corpus.stage_manifests(store_url, versions)
+    tokens = max((run["tokens"] for arm in arms for run in arm["runs"]), default=None)
+    return {
+        "kind": kind,
+        "title": title,
+        "question": question,
+        "created": str(facts.get("created", "")),
+        "comparisons": [],
+        "flow": corpus.document_flow(versions),
+        "heldout": corpus.heldout_rows(versions),
+        "scores": corpus.scores(manifests),
+        "mixture": corpus.mixture(versions, tokens),
+        "curves": _curves(arms),
+        "experts": _experts(arms),
+        "bill": _bill(corpus.stage_bill(manifests), arms),
+        "provenance": _provenance(versions, arms, facts),
+    }
+
+
+def _comparison(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Sort a comparison's domains into gains, losses and those that the figures cannot tell."""
+    results = [dict(result) for result in entry["results"]]
+    told = [result for result in results if result["distinguishable"] and result["kind"] != "curated"]
+    headline = next((result for result in results if result["kind"] == "curated"), results[0])
+    return {
+        **entry,
+        "headline": headline,
+        "gains": sorted((r for r in told if r["difference"] < 0), key=lambda r: r["difference"]),
+        "losses": sorted((r for r in told if r["difference"] > 0), key=lambda r: -r["difference"]),
+        "level": [r for r in results if not r["distinguishable"] and r["kind"] != "curated"],
+        "results": results,
+        "forest": forest(results),
+    }
+
+
+def _curves(arms: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    series = [{"name": arm["name"], "runs": [run["curve"] for run in arm["runs"]]} for arm in arms]
+    return curves(series) if any(run for entry in series for run in entry["runs"]) else None
+
+
+def _experts(arms: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the mean load of each expert by arm and mixture layer, in units of an even share."""
+    tables = []
+    for arm in arms:
+        loads = [run["expert_load"] for run in arm["runs"] if run["expert_load"]]
+        if not loads:
+            continue
+        dropped = [run["dropped_share"] for run in arm["runs"]]
+        layers = [
+            {
+                "layer": 2 * number,
+                "loads": [sum(shares) / len(shares) * len(layer[0]) for shares in zip(*layer, strict=True)],
+            }
+            for number, layer in enumerate(zip(*loads, strict=True))
+        ]
+        tables.append({"arm": arm["name"], "layers": layers, "dropped": sum(dropped) / len(dropped)})
+    return tables
+
+
+def _bill(stages: list[dict[str, Any]], arms: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    names = ("seconds", "cpu_seconds", "flops")
+    runs = []
+    for arm in arms:
+        training = {name: sum(run[name] for run in arm["runs"]) for name in (*names, "tokens")}
+        runs.append({"arm": arm["name"], "work": "training", "runs": len(arm["runs"]), **training})
+        evaluations = [run["evaluation"] for run in arm["runs"] if run["evaluation"]]
+        if evaluations:
+            scoring = {name: sum(entry[name] for entry in evaluations) for name in (*names, "tokens")}
+            runs.append({"arm": arm["name"], "work": "evaluation", "runs": len(evaluations), **scoring})
+    totals = {name: sum(row[name] for row in (*stages, *runs)) for name in ("seconds", "cpu_seconds")}
+    return {"stages": stages, "runs": runs, "total": totals | {"flops": sum(row["flops"] for row in runs)}}
+
+
+def _provenance(
+    versions: Iterable[Version], arms: Iterable[Mapping[str, Any]], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "versions": [
+            {"name": version.name, "id": version.id, "output_id": version.manifest["output_id"]} for version in versions
+        ],
+        "licences": next((version.manifest["side"].get("licences", {}) for version in versions), {}),
+        "runs": [
+            {"arm": arm["name"], **{name: run[name] for name in ("seed", "id", "weights", "loss", "steps", "tokens")}}
+            for arm in arms
+            for run in arm["runs"]
+        ],
+        "facts": dict(facts),
+    }
