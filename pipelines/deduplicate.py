@@ -1,0 +1,319 @@
+"""Deduplicate: exact copies and verified near-duplicates, within and across sources.
+
+In: documents. Out: decisions {reason, representative, jaccard}. Documents that are not of a selected language or too
+short are decided first; of the others each cluster keeps one document, by priority of its component, length and id.
+
+    documents ─ fingerprint ┬ band entries ─ buckets ─ pairs ─ compare ─ linked ─ components ┐
+                            ├ contents ─ exact groups ──────────────────────────────────────┴ join ─ decide ─┐
+                            └ decisions on ineligible documents ─────────────────────────────────────────────┴ write
+
+Every arrow between workers carries packed hashes keyed by a small integer, never text. Alone: `python -m
+pipelines.deduplicate --config FILE --store DIR`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from pipelines.corpus import Corpus, decision_ledger, write_decision
+from pipelines.documents import DECISION_SCHEMAS, read_table
+from pipelines.engine import read_results, read_work_list, write_results, write_work_list
+from pipelines.near_duplicates.clusters import (
+    decide,
+    exact_groups,
+    linked_edges,
+    pending_pairs,
+    resolve,
+    root_comparisons,
+    with_roots,
+)
+from pipelines.near_duplicates.components import EDGE, ConnectedComponents
+from pipelines.near_duplicates.fingerprints import CONTENTS, INELIGIBLE, READ, Fingerprint
+from pipelines.near_duplicates.jaccard import COMPARISON, at_least
+from pipelines.near_duplicates.lsh import BAND_ENTRY, bucket_pairs
+from pipelines.near_duplicates.mixing import partition_of
+from pipelines.near_duplicates.records import CONTENT, DECISION, MEMBER, PENDING, REASONS, ROOTED
+from pipelines.near_duplicates.settings import DeduplicateSettings, describe
+from pipelines.near_duplicates.shuffle import load, node_address, node_row, scatter
+from pipelines.near_duplicates.verification import ComparePairs
+from pipelines.store.files import StoreError
+from pipelines.store.ledger import check_documents
+from pipelines.store.stages import FinishedStage, StageKey, StoredFile
+
+STATISTICS = "statistics"
+CLUSTERED, COMPARED, PAIRS, UNRESOLVED = "clustered", "compared", "pairs", "unresolved"
+
+Keyed = tuple[int, Iterable[bytes]]
+Joined = tuple[int, dict[str, Any]]
+
+
+def _count(name: str, number: int) -> Any:
+    return beam.pvalue.TaggedOutput(STATISTICS, (name, number))
+
+
+class _FindPairs(beam.DoFn):
+    """Band entries of a partition to candidate pairs, at the address of their first node."""
+
+    def __init__(self, settings: DeduplicateSettings) -> None:
+        self._limit, self._neighbors = settings.bucket_limit, settings.bucket_neighbors
+
+    def process(self, keyed: Keyed) -> Iterator[Any]:
+        """Yield (address, packed PAIRs)."""
+        pairs, left_out = bucket_pairs(load(keyed[1], BAND_ENTRY), self._limit, self._neighbors)
+        yield from scatter(pairs, node_address(pairs["first"]))
+        yield _count("bucket_pairs_left_out", left_out)
+
+
+class _KeepLinked(beam.DoFn):
+    """Keeps the comparisons at or above the threshold."""
+
+    def __init__(self, settings: DeduplicateSettings) -> None:
+        self._threshold, self._partitions = settings.exact_threshold, settings.partitions
+
+    def process(self, block: bytes) -> Iterator[Any]:
+        """Yield (partition of the first node, packed COMPARISONs)."""
+        comparisons = load([block], COMPARISON)
+        linked = comparisons[at_least(comparisons, self._threshold)]
+        yield from scatter(linked, partition_of(linked["first"], self._partitions))
+        yield _count("pairs_compared", len(comparisons))
+        yield _count("pairs_linked", len(linked))
+
+
+class _GroupCopies(beam.DoFn):
+    """Contents of a partition to members, at the partition of their content's node."""
+
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
+
+    def process(self, keyed: Keyed) -> Iterator[Any]:
+        """Yield (partition, packed MEMBERs)."""
+        members = exact_groups(load(keyed[1], CONTENT))
+        yield from scatter(members, partition_of(members["carrier"], self._partitions))
+
+
+class _JoinLabels(beam.DoFn):
+    """Sends members and comparisons of clusters to their root; decides on all other members at once."""
+
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
+
+    def process(self, joined: Joined) -> Iterator[Any]:
+        """Yield (address, packed DECISIONs), and tagged members and comparisons by partition of their root."""
+        labels = load(joined[1]["labels"], EDGE)
+        members, clustered = with_roots(load(joined[1]["members"], MEMBER), labels)
+        alone, _ = decide(members[~clustered], np.empty(0, ROOTED))
+        yield from scatter(alone, node_address(alone["node"]))
+        compared = root_comparisons(load(joined[1][COMPARED], COMPARISON), labels)
+        for tag, records in ((CLUSTERED, members[clustered]), (COMPARED, compared)):
+            for element in scatter(records, partition_of(records["root"], self._partitions)):
+                yield beam.pvalue.TaggedOutput(tag, element)
+
+
+class _Decide(beam.DoFn):
+    """Chooses what stays of each cluster; asks for the comparisons with it that were not made yet."""
+
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
+
+    def process(self, joined: Joined) -> Iterator[Any]:
+        """Yield (address, packed DECISIONs), and tagged pairs and pending members."""
+        members = load(joined[1][CLUSTERED], MEMBER)
+        decisions, pending = decide(members, load(joined[1][COMPARED], ROOTED))
+        yield from scatter(decisions, node_address(decisions["node"]))
+        for element in scatter(pending, partition_of(pending["first"], self._partitions)):
+            yield beam.pvalue.TaggedOutput(UNRESOLVED, element)
+        pairs = pending_pairs(pending)
+        for element in scatter(pairs, node_address(pairs["first"])):
+            yield beam.pvalue.TaggedOutput(PAIRS, element)
+        yield _count("clusters", len(np.unique(members["root"])))
+        yield _count("pairs_linked_through_others", len(pairs))
+
+
+class _ByFirstNode(beam.DoFn):
+    """Sends comparisons to the partition of their first node."""
+
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
+
+    def process(self, block: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield (partition, packed COMPARISONs)."""
+        comparisons = load([block], COMPARISON)
+        yield from scatter(comparisons, partition_of(comparisons["first"], self._partitions))
+
+
+class _Resolve(beam.DoFn):
+    """Decides on the members that waited for their comparison."""
+
+    def process(self, joined: Joined) -> Iterator[tuple[int, bytes]]:
+        """Yield (address, packed DECISIONs)."""
+        decisions, _ = resolve(load(joined[1][UNRESOLVED], PENDING), load(joined[1][COMPARED], COMPARISON))
+        yield from scatter(decisions, node_address(decisions["node"]))
+
+
+class _Write(beam.DoFn):
+    """Writes a decision shard, and refuses to unless every document has exactly one decision."""
+
+    def process(self, joined: Joined) -> Iterator[dict[str, Any]]:
+        """Write one shard and yield its result; `in` is what the first pass read, the rest what was decided."""
+        (work,), (read,) = joined[1]["work"], joined[1]["read"]
+        ids = read_table(work["documents"], ["id"]).column("id").combine_chunks()
+        decisions = np.sort(load(joined[1]["decisions"], DECISION), order="node")
+        if not np.array_equal(node_row(decisions["node"]), np.arange(len(ids))):
+            raise StoreError(
+                f"{work['documents']}: {len(ids)} documents have {len(decisions)} decisions; "
+                "this is a defect of the stage: please report it with the configuration"
+            )
+        numbers = np.bincount(decisions["reason"], minlength=len(REASONS)).tolist()
+        counts = {"in": read} | {reason or "out": number for reason, number in zip(REASONS, numbers, strict=True)}
+        yield write_decision(work, _table(ids, decisions), counts)
+
+
+def _table(ids: pa.Array, decisions: np.ndarray) -> pa.Table:
+    schema = DECISION_SCHEMAS["deduplicate"]
+    missing = decisions["union"] == 0
+    present = pa.py_buffer(np.packbits(~missing, bitorder="little").tobytes())
+    representatives = pa.py_buffer(decisions["representative"].tobytes())
+    jaccard = (decisions["intersection"] / np.maximum(decisions["union"], 1)).astype(np.float32)
+    columns = [
+        ids,
+        pa.array(REASONS, pa.string()).take(pa.array(decisions["reason"])),
+        pa.Array.from_buffers(pa.binary(16), len(ids), [present, representatives]),
+        pa.array(jaccard, schema.field("jaccard").type, mask=missing),
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+class Deduplicate(beam.PTransform):
+    """Work items (one a document shard) → results: {source, file, counts} of each decision shard written, and
+    {statistic, number} of each figure of the run.
+
+    Args:
+        settings: of deduplication.
+        languages: that are eligible; none means all.
+        min_characters: least length of an eligible text.
+    """
+
+    def __init__(self, settings: DeduplicateSettings, languages: Iterable[str], min_characters: int) -> None:
+        super().__init__()
+        self._settings = settings
+        self._fingerprint = Fingerprint(settings, list(languages), min_characters)
+
+    def expand(self, work: beam.PCollection) -> beam.PCollection:
+        """Add the transforms."""
+        addressed = work | "Address" >> beam.Map(lambda item: (item["address"], item))
+        read = work | "Fingerprint" >> beam.ParDo(self._fingerprint).with_outputs(
+            CONTENTS, INELIGIBLE, READ, main="bands"
+        )
+        linked, link_statistics = self._link(read["bands"], addressed)
+        decided, cluster_statistics = self._cluster(read[CONTENTS], linked, addressed)
+        written = (
+            {
+                "work": addressed,
+                "decisions": (read[INELIGIBLE], *decided) | "All decisions" >> beam.Flatten(),
+                "read": read[READ],
+            }
+            | "Meet documents" >> beam.CoGroupByKey()
+            | "Write" >> beam.ParDo(_Write())
+        )
+        totals = (
+            (*link_statistics, cluster_statistics)
+            | "All statistics" >> beam.Flatten()
+            | "Sum statistics" >> beam.CombinePerKey(sum)
+            | "Statistic" >> beam.MapTuple(lambda name, number: {"statistic": name, "number": number})
+        )
+        return (written, totals) | "Results" >> beam.Flatten()
+
+    def _link(
+        self, bands: beam.PCollection, addressed: beam.PCollection
+    ) -> tuple[beam.PCollection, tuple[beam.PCollection, ...]]:
+        """Return the comparisons that reach the threshold, by partition of their first node."""
+        pairs = (
+            bands
+            | "Group buckets" >> beam.GroupByKey()
+            | "Find pairs" >> beam.ParDo(_FindPairs(self._settings)).with_outputs(STATISTICS, main=PAIRS)
+        )
+        linked = (
+            {"pairs": pairs[PAIRS], "work": addressed}
+            | "Compare" >> ComparePairs(self._settings.shingle_words)
+            | "Keep linked" >> beam.ParDo(_KeepLinked(self._settings)).with_outputs(STATISTICS, main="linked")
+        )
+        return linked["linked"], (pairs[STATISTICS], linked[STATISTICS])
+
+    def _cluster(
+        self, contents: beam.PCollection, linked: beam.PCollection, addressed: beam.PCollection
+    ) -> tuple[tuple[beam.PCollection, ...], beam.PCollection]:
+        """Return the decisions on all eligible documents, by address."""
+        partitions = self._settings.partitions
+        labels = (
+            linked
+            | "Edges" >> beam.MapTuple(lambda key, block: (key, linked_edges(load([block], COMPARISON)).tobytes()))
+            | "Components" >> ConnectedComponents(self._settings.rounds, partitions)
+        )
+        members = (
+            contents | "Group contents" >> beam.GroupByKey() | "Group copies" >> beam.ParDo(_GroupCopies(partitions))
+        )
+        joined = (
+            {"members": members, "labels": labels, COMPARED: linked}
+            | "Meet labels" >> beam.CoGroupByKey()
+            | "Join labels" >> beam.ParDo(_JoinLabels(partitions)).with_outputs(CLUSTERED, COMPARED, main="decisions")
+        )
+        decided = (
+            {CLUSTERED: joined[CLUSTERED], COMPARED: joined[COMPARED]}
+            | "Meet clusters" >> beam.CoGroupByKey()
+            | "Decide" >> beam.ParDo(_Decide(partitions)).with_outputs(UNRESOLVED, PAIRS, STATISTICS, main="decisions")
+        )
+        late = self._compare_late(decided[PAIRS], decided[UNRESOLVED], addressed)
+        return (joined["decisions"], decided["decisions"], late), decided[STATISTICS]
+
+    def _compare_late(
+        self, pairs: beam.PCollection, unresolved: beam.PCollection, addressed: beam.PCollection
+    ) -> beam.PCollection:
+        """Return the decisions on members that were linked to their representative only through others."""
+        compared = (
+            {"pairs": pairs, "work": addressed}
+            | "Compare with representatives" >> ComparePairs(self._settings.shingle_words)
+            | "By first node" >> beam.ParDo(_ByFirstNode(self._settings.partitions))
+        )
+        return (
+            {UNRESOLVED: unresolved, COMPARED: compared}
+            | "Meet comparisons" >> beam.CoGroupByKey()
+            | "Resolve" >> beam.ParDo(_Resolve())
+        )
+
+
+def run(corpus: Corpus) -> FinishedStage:
+    """Run the stage, or return it if it is finished.
+
+    The summary holds the settings' recall at the threshold and the figures of `Deduplicate`.
+    """
+    settings, select = corpus.config.deduplicate, corpus.config.select
+    recipe = {"select": select.model_dump(), **settings.model_dump(mode="json")}
+    recipe["components"] = {name: source.component for name, source in corpus.config.sources.items()}
+    key = StageKey(
+        "deduplicate", recipe, corpus.inputs(), ("pipelines.deduplicate",), ("datasketch", "numpy", "pyarrow")
+    )
+    done = corpus.store.finished(key)
+    if done is not None:
+        return done
+    corpus.engine.display.say(f"  {describe(settings)}")
+    stage = corpus.store.begin(key)
+    work_url, results_url = stage.path("work.jsonl"), stage.path("results.jsonl")
+    write_work_list(work_url, corpus.work((), stage))
+
+    def build(pipeline: beam.Pipeline) -> None:
+        job = Deduplicate(settings, select.languages, select.min_characters)
+        write_results(read_work_list(pipeline, work_url) | "Deduplicate" >> job, results_url)
+
+    corpus.engine.run(key.stage, build, corpus.document_count(), "documents")
+    results = read_results(results_url)
+    written = [result for result in results if "file" in result]
+    ledger = decision_ledger(written)
+    check_documents(key.stage, ledger)
+    summary = {"recall_at_threshold": round(settings.recall, 6)}
+    summary |= {result["statistic"]: result["number"] for result in results if "statistic" in result}
+    return stage.finish([StoredFile(**result["file"]) for result in written], ledger=ledger, summary=summary)

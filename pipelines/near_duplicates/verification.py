@@ -1,0 +1,164 @@
+"""Verification of candidate pairs by exact Jaccard, in a second pass over the document shards that hold them.
+
+Each pair goes to the shard of its first node. There the shingle set of that document is computed again and, unless
+both documents are at home there, sent to the shard of the second. So a set (8 bytes a distinct shingle) travels once
+for each other shard that asks for it, only for documents in candidate pairs, and each shard is read at most twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.near_duplicates.jaccard import COMPARISON, compare, read_shingle_sets
+from pipelines.near_duplicates.lsh import PAIR, distinct_pairs
+from pipelines.near_duplicates.mixing import Words
+from pipelines.near_duplicates.shuffle import BUFFER_BYTES, keyed_block, load, node_address, node_row
+
+COMPARED = "compared"
+SETS = "sets"
+
+
+@dataclass(frozen=True)
+class ShingleSetMessage:
+    """A document's shingle set, with the nodes of one other shard that it is to be compared with."""
+
+    node: int
+    targets: Words
+    shingles: Words
+
+    def encode(self) -> bytes:
+        """Return node, number of targets and of shingles, targets, shingles: all uint64, little-endian."""
+        head = np.array([self.node, len(self.targets), len(self.shingles)], "<u8")
+        return b"".join((head.tobytes(), self.targets.astype("<u8").tobytes(), self.shingles.astype("<u8").tobytes()))
+
+
+def decode_messages(block: bytes) -> Iterator[ShingleSetMessage]:
+    """Yield the messages of a block of several."""
+    values = np.frombuffer(block, "<u8")
+    place = 0
+    while place < len(values):
+        node, targets, shingles = (int(value) for value in values[place : place + 3])
+        middle, end = place + 3 + targets, place + 3 + targets + shingles
+        yield ShingleSetMessage(node, values[place + 3 : middle], values[middle:end])
+        place = end
+
+
+class _SendShingleSets(beam.DoFn):
+    """Compares the pairs that lie within one shard, and sends the sets that other shards need."""
+
+    def __init__(self, shingle_words: int) -> None:
+        self._width = shingle_words
+
+    def process(self, joined: tuple[int, dict[str, Any]]) -> Iterator[Any]:
+        """Yield tagged packed comparisons and (address, packed messages)."""
+        address, pairs = joined[0], load(joined[1]["pairs"], PAIR)
+        if not len(pairs):
+            return
+        pairs = distinct_pairs(pairs["first"], pairs["second"])
+        at_home = node_address(pairs["second"]) == address
+        (work,) = joined[1]["work"]
+        yield from self._compare_at_home(work["documents"], pairs[at_home])
+        yield from self._send(work["documents"], pairs[~at_home])
+
+    def _compare_at_home(self, url: str, pairs: np.ndarray) -> Iterator[Any]:
+        if len(pairs):
+            messages = ((int(first), np.array([second])) for first, second in pairs)
+            nodes = np.unique(np.concatenate((pairs["first"], pairs["second"])))
+            sets = dict(read_shingle_sets(url, node_row(nodes), self._width))
+            compared = [
+                compare(int(first), int(second[0]), sets[first & 0xFFFFFFFF], sets[int(second[0]) & 0xFFFFFFFF])
+                for first, second in messages
+            ]
+            yield beam.pvalue.TaggedOutput(COMPARED, np.array(compared, COMPARISON).tobytes())
+
+    def _send(self, url: str, pairs: np.ndarray) -> Iterator[Any]:
+        firsts, starts = np.unique(pairs["first"], return_index=True)
+        targets_of = dict(zip(node_row(firsts).tolist(), np.split(pairs["second"], starts[1:]), strict=False))
+        node_of = dict(zip(node_row(firsts).tolist(), firsts.tolist(), strict=True))
+        waiting: dict[int, list[bytes]] = {}
+        size = 0
+        for row, shingles in read_shingle_sets(url, node_row(firsts), self._width):
+            for address, targets in _by_address(targets_of[row]):
+                message = ShingleSetMessage(node_of[row], targets, shingles).encode()
+                waiting.setdefault(address, []).append(message)
+                size += len(message)
+            if size >= BUFFER_BYTES:
+                yield from _tagged_blocks(waiting)
+                waiting, size = {}, 0
+        yield from _tagged_blocks(waiting)
+
+
+def _by_address(nodes: Words) -> Iterator[tuple[int, Words]]:
+    addresses = node_address(nodes)
+    for address in np.unique(addresses).tolist():
+        yield address, nodes[addresses == address]
+
+
+def _tagged_blocks(waiting: dict[int, list[bytes]]) -> Iterator[Any]:
+    for address, messages in waiting.items():
+        yield beam.pvalue.TaggedOutput(SETS, keyed_block(address, b"".join(messages)))
+
+
+class _CompareShingleSets(beam.DoFn):
+    """Compares the sets sent to one shard with those of its own documents."""
+
+    def __init__(self, shingle_words: int) -> None:
+        self._width = shingle_words
+
+    def process(self, joined: tuple[int, dict[str, Any]]) -> Iterator[bytes]:
+        """Yield packed comparisons."""
+        messages = [message for block in joined[1]["sets"] for message in decode_messages(block)]
+        if not messages:
+            return
+        (work,) = joined[1]["work"]
+        asked = _messages_by_target(messages)
+        rows: NDArray[np.int64] = node_row(np.array(sorted(asked), np.uint64))
+        home = joined[0] << 32
+        compared = [
+            compare(message.node, home | row, message.shingles, shingles)
+            for row, shingles in read_shingle_sets(work["documents"], rows, self._width)
+            for message in asked[home | row]
+        ]
+        yield np.array(compared, COMPARISON).tobytes()
+
+
+def _messages_by_target(messages: Iterable[ShingleSetMessage]) -> dict[int, list[ShingleSetMessage]]:
+    asked: dict[int, list[ShingleSetMessage]] = {}
+    for message in messages:
+        for target in message.targets.tolist():
+            asked.setdefault(target, []).append(message)
+    return asked
+
+
+class ComparePairs(beam.PTransform):
+    """{`pairs`: (address of the first node, packed PAIRs), `work`: (address, work item)} → packed COMPARISONs.
+
+    A pair may come several times; it is compared once.
+
+    Args:
+        shingle_words: words a shingle.
+    """
+
+    def __init__(self, shingle_words: int) -> None:
+        super().__init__()
+        self._width = shingle_words
+
+    def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
+        """Add both passes."""
+        sent = (
+            {"pairs": inputs["pairs"], "work": inputs["work"]}
+            | "Meet first shards" >> beam.CoGroupByKey()
+            | "Send shingle sets" >> beam.ParDo(_SendShingleSets(self._width)).with_outputs(SETS, COMPARED)
+        )
+        elsewhere = (
+            {"sets": sent[SETS], "work": inputs["work"]}
+            | "Meet second shards" >> beam.CoGroupByKey()
+            | "Compare shingle sets" >> beam.ParDo(_CompareShingleSets(self._width))
+        )
+        return (sent[COMPARED], elsewhere) | "All comparisons" >> beam.Flatten()
