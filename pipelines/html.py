@@ -113,8 +113,8 @@ def decode_html(payload: bytes, charset: str | None = None) -> str:
             return payload[len(mark) :].decode(name, errors="replace")
     meta = _META_CHARSET.search(payload[:_META_BYTES])
     declared = [_codec(charset), _codec(meta[1].decode("ascii")) if meta else None]
-    for name in declared:
-        if name and (text := _decode_strictly(payload, name)) is not None:
+    for label in declared:
+        if label and (text := _decode_strictly(payload, label)) is not None:
             return text
     return _decode_by_detection(payload, [name for name in declared if name])
 
@@ -150,11 +150,12 @@ def _decode_by_detection(payload: bytes, declared: list[str]) -> str:
         return text
     detected = detect_encoding(payload) or "utf-8"
     candidates = [payload.decode(name, errors="replace") for name in [*declared, "utf-8", _known(detected)]]
-    # A few broken bytes must not turn a whole page into mojibake: the first candidate wins unless a later one breaks far fewer characters.
+    # A few broken bytes must not turn a whole page into mojibake: the first candidate that fits most of it wins.
     best = candidates[0]
-    for text in candidates[1:]:
-        if best.count(_REPLACEMENT) > max(8, len(best) // 1000) and text.count(_REPLACEMENT) < best.count(_REPLACEMENT):
-            best = text
+    for other in candidates[1:]:
+        broken = best.count(_REPLACEMENT)
+        if broken > max(8, len(best) // 1000) and other.count(_REPLACEMENT) < broken:
+            best = other
     return best
 
 

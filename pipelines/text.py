@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# Carriage return, vertical tab, form feed, and beyond ASCII next line, line and paragraph separator end a line as much as a line feed does.
+# These end a line as much as a line feed does: beyond ASCII next line, line separator and paragraph separator.
 _LINE_ENDS = ("\r\n", "\r", "\v", "\f")
 _LINE_ENDS_BEYOND_ASCII = ("\x85", "\u2028", "\u2029")
 # What remains of the categories Cc (control) and Cs (surrogate).

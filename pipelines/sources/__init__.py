@@ -7,13 +7,15 @@
 `outcome` is exactly one of (record.py)
 
     Used(texts)                  one or several `Text(text, title, url, date, part)`, normalized, never empty
-    Skipped(reason)              a sound record that gives no document: a redirect, a request, a page without text, too large
+    Skipped(reason)              a sound record that gives no document: a redirect, a request, a page without text
     Quarantined(reason, detail)  a damaged record
 
-so that records read = used + skipped + quarantined, and raw bytes likewise. A reader never stops at a bad record: it goes on at the next one
-that it can find (the next `WARC/1.x`, `<page>`, line, compressed member). Where bytes are missing nobody knows how many records are; that counts as one.
-Only a file that cannot be read at all raises, `SourceError` (errors.py).
+so that records read = used + skipped + quarantined, and raw bytes likewise. A reader never stops at a bad record: it
+goes on at the next one that it can find (the next `WARC/1.x`, `<page>`, line, compressed member). Where bytes are
+missing nobody knows how many records are; that counts as one. Only a file that cannot be read at all raises,
+`SourceError` (errors.py).
 
-The way of the bytes: file → `decompression.decompressed` (blocks, member starts, damage) → `scanner.Scanner` (lines, sizes, searches) → a reader.
-A new format is one file with an options model and a `Reader`, and a line in registry.py. `locate.py` finds the files.
+The way of the bytes: file → `decompression.decompressed` (blocks, member starts, damage) → `scanner.Scanner` (lines,
+sizes, searches) → a reader. A new format is one file with an options model and a `Reader`, and a line in registry.py.
+`locate.py` finds the files.
 """

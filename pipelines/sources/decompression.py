@@ -1,7 +1,8 @@
-"""Decompression that survives damage: gzip, bzip2, Zstandard or plain bytes in, blocks of bytes and what went wrong out.
+"""Decompression that survives damage: gzip, bzip2, Zstandard or plain bytes in, blocks of bytes and what went wrong
+out.
 
-The content decides what a file is, not its name. A compressed file is a sequence of members (frames, streams); where one is damaged, the
-reader is told and the next member that can be found is read on.
+The content decides what a file is, not its name. A compressed file is a sequence of members (frames, streams); where
+one is damaged, the reader is told and the next member that can be found is read on.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import bz2
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -94,7 +95,7 @@ def _members(file: IO[bytes], form: _Format) -> Iterator[Event]:
                 yield Damage(f"damaged_{form.name}", f"bytes that belong to no member after byte {end} of the file")
 
 
-def _member(file: IO[bytes], form: _Format, start: int) -> Iterator[Event]:  # type: ignore[misc]
+def _member(file: IO[bytes], form: _Format, start: int) -> Generator[Event, None, int | None]:
     """Yield one member's bytes; return the position in the file after it, or None where it is damaged."""
     file.seek(start)
     decoder = form.decoder()

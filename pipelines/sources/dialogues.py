@@ -1,7 +1,7 @@
 """Dialogues: one turn a line, one record for every so many consecutive dialogues of a file.
 
-In: `chatterbot`, the YAML files of the package chatterbot-corpus, {"conversations": [[turn, answer, …], …]}. Out: the turns of a dialogue as
-lines, dialogues divided by an empty line; no native key.
+In: `chatterbot`, the YAML files of the package chatterbot-corpus, {"conversations": [[turn, answer, …], …]}. Out: the
+turns of a dialogue as lines, dialogues divided by an empty line; no native key.
 """
 
 from __future__ import annotations

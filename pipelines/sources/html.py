@@ -1,6 +1,7 @@
 """Stored HTML pages, one a file: the same extraction as for WARC records, without HTTP headers.
 
-An index, a JSON object {file name relative to the index's folder: {"url": …}}, tells the pages' URLs; native key = that URL.
+An index, a JSON object {file name relative to the index's folder: {"url": …}}, tells the pages' URLs; native key =
+that URL.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """JSON lines: one object a line, plain or compressed; a record is a line.
 
-In: `{"id": …, "text": …, "url": …, "title": …, "date": …}` under any field names. Out: one text a line; native key = the id field.
+In: `{"id": …, "text": …, "url": …, "title": …, "date": …}` under any field names. Out: one text a line; native key =
+the id field.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ class JsonLinesOptions(ReaderOptions):
 
 
 class JsonLinesReader(Reader):
-    """Reads JSON lines. Blank lines are no records; a line that is no object, or whose text is no string, is quarantined."""
+    """Reads JSON lines; blank lines are no records, and a line that is no object with a text is quarantined."""
 
     Options = JsonLinesOptions
 
-    def _records(self, file: IO[bytes], url: str) -> Iterator[Record]:
+    def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
         scanner = Scanner(decompressed(file))
         limit = self.options.max_record_bytes
         while not scanner.at_end():

@@ -2,7 +2,8 @@
 
 - `PATH` or a glob (`*`, `?`, `[…]`, `**`), local or on any file system of fsspec (`gs://…`, `s3://…`);
 - `package:NAME/GLOB`: under the folder of an importable package, which is found but not imported;
-- `distribution:NAME/GLOB`: among the files that an installed distribution lists, matched from the end of their paths, for one without a module.
+- `distribution:NAME/GLOB`: among the files that an installed distribution lists, matched from the end of their paths,
+  for one without a module.
 """
 
 from __future__ import annotations

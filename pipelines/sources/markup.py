@@ -14,7 +14,8 @@ _GUTENBERG_END = re.compile(
 )
 # Credits that precede the book's first line.
 _CREDITS = re.compile(
-    r"\s*(?:[^\n]*\b(?:produced by|transcribed (?:from|by)|prepared by|e-?text prepared|html version by)\b[^\n]*(?:\n[^\n]+)*\n\s*\n)+",
+    r"\s*(?:[^\n]*\b(?:produced by|transcribed (?:from|by)|prepared by|e-?text prepared|html version by)\b"
+    r"[^\n]*(?:\n[^\n]+)*\n\s*\n)+",
     re.IGNORECASE,
 )
 _CREDITS_WITHIN = 2_000
@@ -29,7 +30,7 @@ _EMPHASIS_OVER_LINES = re.compile(r"(?<!\w)_(?=\S)([^_]{1,2000}?\S)_(?!\w)")
 
 
 def cut_gutenberg_frame(text: str) -> str:
-    """Return a Project Gutenberg text without header, production credits and licence; a text without them comes back as it is."""
+    """Return a Project Gutenberg text without header, credits and licence; any other text as it is."""
     if start := _GUTENBERG_START.search(text):
         text = text[start.end() :]
         if credits := _CREDITS.match(text[:_CREDITS_WITHIN]):
@@ -40,7 +41,7 @@ def cut_gutenberg_frame(text: str) -> str:
 
 
 def join_wrapped_lines(text: str) -> str:
-    """Join the lines of paragraphs that were wrapped at a margin; leave short-lined ones (verse, lists, addresses) as they are."""
+    """Join the lines of paragraphs that were wrapped at a margin; leave short-lined ones (verse, lists) as they are."""
     return "\n\n".join(_join_paragraph(paragraph) for paragraph in _PARAGRAPHS.split(text))
 
 

@@ -1,7 +1,8 @@
 """MediaWiki XML dumps: one record a `<page>`, its last revision's wikitext as plain text.
 
-In: .xml, plain or compressed, UTF-8 or UTF-16 (offsets then count UTF-8 bytes). Pages are found by their tags and parsed one by one, so that a
-broken page costs no other. Native key: site (`dbname`, else the host of `base`), page id, revision id (docs/formats.md, "Ids").
+In: .xml, plain or compressed, UTF-8 or UTF-16 (offsets then count UTF-8 bytes). Pages are found by their tags and
+parsed one by one, so that a broken page costs no other. Native key: site (`dbname`, else the host of `base`), page
+id, revision id (docs/formats.md, "Ids").
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class MediaWikiOptions(ReaderOptions):
 
     Attributes:
         namespaces: numbers of the namespaces that are read; pages of others are skipped as `namespace`.
-        max_wikitext_characters: a longer page is skipped as `too_large`: parsing takes time and memory out of proportion.
+        max_wikitext_characters: a longer page is skipped as `too_large`: parsing takes time and memory out of
+            proportion.
     """
 
     namespaces: tuple[int, ...] = (0,)
@@ -53,7 +55,7 @@ class MediaWikiReader(Reader):
 
     Options = MediaWikiOptions
 
-    def _records(self, file: IO[bytes], url: str) -> Iterator[Record]:
+    def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
         scanner = Scanner(_as_utf8(decompressed(file)))
         site = _read_site(scanner)
         while not scanner.at_end():
@@ -99,7 +101,7 @@ class MediaWikiReader(Reader):
         title = element.findtext("title", "")
         if not page_id.isdecimal() or not revisions or not namespace.lstrip("-").isdecimal():
             return Record(offset, size, Quarantined("bad_fields", "the page lacks an id, a namespace or a revision"))
-        key = " ".join([site.name, page_id, revisions[-1].findtext("id", "")])
+        key = " ".join([site.name, page_id, revisions[-1].findtext("id", "")]).strip()
         if int(namespace) not in self.options.namespaces or _in_named_namespace(element, title, site):
             return Record(offset, size, Skipped("namespace"), key)
         wikitext = revisions[-1].findtext("text") or ""

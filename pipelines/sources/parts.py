@@ -11,8 +11,9 @@ _PARAGRAPH_END = re.compile(r"\n[ \t]*\n")
 def cut_at_headings(text: str, heading: re.Pattern[str], part_characters: int) -> list[str]:
     """Cut a text before every line that `heading` matches.
 
-    Headings with nothing but blanks between them (an act and its first scene, the entries of a table of contents) stay together. What
-    stands before the first heading is a part of its own. With fewer than two headings, the text is cut by `cut_by_size`.
+    Headings with nothing but blanks between them (an act and its first scene, the entries of a table of contents)
+    stay together. What stands before the first heading is a part of its own. With fewer than two headings, the text
+    is cut by `cut_by_size`.
 
     Args:
         text: with `\\n` line ends.

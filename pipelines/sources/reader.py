@@ -36,7 +36,8 @@ class ReaderOptions(BaseModel):
 class Reader(ABC):
     """Reads the files of one source.
 
-    A reader holds nothing but its options, so that it can be sent to a worker; heavy libraries are imported where they are used.
+    A reader holds nothing but its options, so that it can be sent to a worker; heavy libraries are imported where
+    they are used.
 
     Example:
         >>> for record in READERS["jsonl"]({"text_field": "body"}).read("gs://bucket/posts.jsonl.gz"):
@@ -65,7 +66,7 @@ class Reader(ABC):
 
     @classmethod
     def option_files(cls, options: Mapping[str, Any]) -> list[str]:
-        """Return the patterns (for `locate`) of the files that options name; they are inputs of the extraction as much as the source's files."""
+        """Return the patterns (for `locate`) of the files that options name: inputs as much as the source's own."""
         values = cls._validate(options).model_dump()
         return [values[name] for name in sorted(cls.path_options) if values[name] is not None]
 
@@ -92,7 +93,7 @@ class Reader(ABC):
             raise SourceError(f"{url}: cannot be read ({reason}); mend the path or the permissions") from error
 
     @abstractmethod
-    def _records(self, file: IO[bytes], url: str) -> Iterator[Record]:
+    def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
         """Yield the records of an open file."""
 
     def _record(

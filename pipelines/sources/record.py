@@ -62,8 +62,8 @@ class Record:
     """One record of a file.
 
     Attributes:
-        offset: its first byte, counted in the decompressed file; of a record that begins a compressed member (a gzip member, a member
-            of a zip archive), the member's first byte in the file itself, as in CDX indexes.
+        offset: its first byte, counted in the decompressed file; of a record that begins a compressed member (a gzip
+            member, a member of a zip archive), the member's first byte in the file itself, as in CDX indexes.
         raw_bytes: its size in bytes, decompressed.
         outcome: what became of it.
         native_key: its name in its own format (docs/formats.md, "Ids"), or empty.

@@ -1,6 +1,7 @@
 """Reuters-21578: newswire stories in SGML, one record a `<REUTERS>` element.
 
-In: .sgm, plain or compressed, Latin-1 with control characters as entities. Out: one text a story, its hard-wrapped lines joined; no native key.
+In: .sgm, plain or compressed, Latin-1 with control characters as entities. Out: one text a story, its hard-wrapped
+lines joined; no native key.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from html import unescape
 from typing import IO
 
 from pipelines.sources.decompression import decompressed
-from pipelines.sources.reader import TOO_LARGE, Reader, ReaderOptions, damaged
+from pipelines.sources.reader import TOO_LARGE, Reader, damaged
 from pipelines.sources.record import Quarantined, Record, Skipped, Text
 from pipelines.sources.scanner import Scanner
 

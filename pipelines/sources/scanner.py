@@ -1,6 +1,7 @@
 """A cursor over the blocks of a file: lines, exact sizes and searches, with damage as a place where reading stops.
 
-A read that comes short stands at damage or at the end. `take_damage` tells which, and lets reading go on behind the damage.
+A read that comes short stands at damage or at the end. `take_damage` tells which, and lets reading go on behind the
+damage.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Scanner:
         return size - left
 
     def read_until(self, end: bytes, limit: int) -> bytes:
-        """Read up to and with `end`; what comes back does not end with it where damage, the end of the file or `limit` came first."""
+        """Read up to and with `end`, or to damage, the end of the file or `limit` bytes where those come first."""
         searched = 0
         while True:
             found = self._buffer.find(end, searched)

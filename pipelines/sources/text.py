@@ -1,7 +1,8 @@
-"""Plain text: one document a file, a line, or an entry between `%` lines (fortune files); also the members of zip archives.
+"""Plain text: one document a file, a line, or an entry between `%` lines (fortune files); also the members of zip
+archives.
 
-In: UTF-8, plain, compressed or in a zip archive; what is not UTF-8 is decoded by a declared fallback encoding and noted as `fallback_encoding`.
-Out: one text a record, or several where `chapters` cuts it. There is no native key.
+In: UTF-8, plain, compressed or in a zip archive; what is not UTF-8 is decoded by a declared fallback encoding and
+noted as `fallback_encoding`. Out: one text a record, or several where `chapters` cuts it. There is no native key.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class TextOptions(ReaderOptions):
     """Options of plain text.
 
     Attributes:
-        split: what an entry is: the `file`, a `line` that is not blank, or a `fortune` (entries between lines that begin with `%`).
+        split: what an entry is: the `file`, a `line` that is not blank, or a `fortune` (entries between lines that
+            begin with `%`).
         entries_per_document: so many consecutive entries of a file, joined by an empty line, are one record.
         members: of a zip archive, the names that are read (a shell pattern); the others are no records.
         fallback_encoding: for an entry that is not UTF-8.
@@ -71,7 +73,7 @@ class TextReader(Reader):
 
     Options = TextOptions
 
-    def _records(self, file: IO[bytes], url: str) -> Iterator[Record]:
+    def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
         start = file.read(len(_ZIP_MAGIC))
         file.seek(0)
         if start == _ZIP_MAGIC:

@@ -1,7 +1,8 @@
 """WARC files: crawled pages (`response` records) and their extracted text in WET files (`conversion` records).
 
-In: .warc, .warc.gz, .warc.zst, one member a record or all in one. Framing (versions 0.17 to 1.1) is read here, so that a damaged record
-costs no other; HTTP is parsed by FastWARC. Native key: target URI, space, WARC-Date (docs/formats.md, "Ids").
+In: .warc, .warc.gz, .warc.zst, one member a record or all in one. Framing (versions 0.17 to 1.1) is read here, so
+that a damaged record costs no other; HTTP is parsed by FastWARC. Native key: target URI, space, WARC-Date
+(docs/formats.md, "Ids").
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from pydantic import Field
 
@@ -59,7 +60,7 @@ class WarcReader(Reader):
 
     Options = WarcOptions
 
-    def _records(self, file: IO[bytes], url: str) -> Iterator[Record]:
+    def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
         scanner = Scanner(decompressed(file))
         while True:
             while scanner.peek(1) in (b"\r", b"\n"):
@@ -98,7 +99,7 @@ class WarcReader(Reader):
     def _problem_after(
         self, scanner: Scanner, offset: int, header: _Header, got: int, size: int, body: bytes = b""
     ) -> Record | None:
-        """Return the quarantined record where the body is not whole, i.e. not followed by the line ends that close a record."""
+        """Return the quarantined record where the body is not followed by the line ends that close a record."""
         raw_bytes = len(header.raw) + got
         following = scanner.peek(2)
         if not following and (damage := scanner.take_damage()):
@@ -178,7 +179,7 @@ def _conversion(header: _Header, body: bytes) -> Text | Outcome:
     return Text(text, url=header.url or None, date=header.get("warc-date") or None)
 
 
-def _parse_http(body: bytes, auto_decode: str) -> Any:
+def _parse_http(body: bytes, auto_decode: Literal["none", "all"]) -> Any:
     """Parse the HTTP response in a record's body with FastWARC."""
     from fastwarc.warc import WarcRecord
 
@@ -194,7 +195,8 @@ def _parse_http(body: bytes, auto_decode: str) -> Any:
 def _payload(body: bytes, limit: int) -> bytes:
     """Return the decoded payload, at most one byte more than `limit`.
 
-    Many crawlers store the payload decoded but leave the headers as they were: what cannot be decoded and looks like a page is one.
+    Many crawlers store the payload decoded but leave the headers as they were: what cannot be decoded and looks like
+    a page is one.
 
     Raises:
         OSError: when the payload is encoded in an unknown way or its encoding is damaged.

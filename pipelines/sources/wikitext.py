@@ -1,7 +1,8 @@
 """Wikitext to plain text with mwparserfromhell: what a reader of the article reads, without its apparatus.
 
-Removed: templates (but for a few that stand for words), tables, references, galleries, formulas, files, categories, links to other languages, magic words, comments, and
-headings with nothing beneath them. Kept: prose, the words of links, list items, headings.
+Removed: templates (but for a few that stand for words), tables, references, galleries, formulas, files, categories,
+links to other languages, magic words, comments, and headings with nothing beneath them. Kept: prose, the words of
+links, list items, headings.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any
 NAMESPACE_FILE, NAMESPACE_CATEGORY = "6", "14"
 
 _REMOVED_TAGS = frozenset(
-    "table ref references gallery math timeline score imagemap chem graph mapframe templatestyles source syntaxhighlight hiero "
-    "indicator section".split()
+    "table ref references gallery math timeline score imagemap chem graph mapframe templatestyles source "
+    "syntaxhighlight hiero indicator section".split()
 )
 # Interlanguage and sister-project links stand without a label: [[de:Wort]], [[simple:Word]], [[zh-min-nan:…]].
 _INTERWIKI = re.compile(r"[a-z]{2,3}(?:-[a-z-]{2,12})?|simple|roa-rup|be-x-old|cbk-zam|wikt|commons|species")
@@ -22,17 +23,9 @@ _FILE_NAME = re.compile(
     r".+:.+\.(?:jpe?g|png|gif|svg|tiff?|webp|xcf|og[agv]|webm|mp3|flac|wav|midi?|pdf|djvu)\s*", re.IGNORECASE
 )
 # Templates that stand for words of the sentence: which of their arguments (without names) is shown.
-_SHOWN_ARGUMENT = {
-    "lang": 1,
-    "transl": 1,
-    "transliteration": 1,
-    "nowrap": 0,
-    "nobr": 0,
-    "abbr": 0,
-    "em": 0,
-    "strong": 0,
-    "small": 0,
-}
+_SHOWN_ARGUMENT = {"lang": 1, "transl": 1, "transliteration": 1} | dict.fromkeys(
+    ("nowrap", "nobr", "abbr", "em", "strong", "small"), 0
+)
 _MAGIC_WORD = re.compile(r"__[A-Z]{3,}__")
 _HEADING_MARK = "\ue000"  # private use: no article has it
 _EMPTY_BRACKETS = re.compile(r"[ \t]*[(\[（][\s,;:/–—-]*[)\]）]")
@@ -52,7 +45,8 @@ def plain_text(wikitext: str, removed_namespaces: frozenset[str]) -> str:
 
     Args:
         wikitext: its source.
-        removed_namespaces: lower-case names of the namespaces whose links show no words (files, categories), in the wiki's language.
+        removed_namespaces: lower-case names of the namespaces whose links show no words (files, categories), in the
+            wiki's language.
 
     Raises:
         WikitextError: when the parser fails.
