@@ -23,6 +23,8 @@ from pipelines.store.hashing import KeyedHash
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
 from quality_filter.classifier import LinearClassifier
 from quality_filter.evaluation import area_under_curve, precision_at_thresholds, reliability
+from quality_filter.examples import Example, document_examples
+from quality_filter.settings import QualitySettings
 from quality_filter.train import train_classifier
 
 POSITIVE, NEGATIVE = "positive", "negative"
@@ -66,9 +68,7 @@ def run(corpus: Corpus) -> FinishedStage:
         return done
     stage = corpus.store.begin(key)
     files = [
-        collect_texts(
-            corpus, stage, "classifier", rules, max_characters=CHARACTERS_PER_DOCUMENT, split=split
-        )
+        collect_texts(corpus, stage, "classifier", rules, max_characters=CHARACTERS_PER_DOCUMENT, split=split)
         for split in ("train", "heldout")
     ]
     train, heldout = (read_table(stage.path(file.path)) for file in files)
@@ -77,7 +77,7 @@ def run(corpus: Corpus) -> FinishedStage:
     folds = Folds(corpus.config.seed, quality.classifier.folds)
     summary = {
         "folds": quality.classifier.folds,
-        "examples": {label: len(_texts(train, label)) for label in (POSITIVE, NEGATIVE)},
+        "documents": {label: train.column("label").to_pylist().count(label) for label in (POSITIVE, NEGATIVE)},
         "heldout": _figures(heldout, classifiers, folds),
         "cross_fitted": _figures(train, classifiers, folds),
     }
@@ -98,27 +98,33 @@ def _rules(quality: Quality) -> dict[str, list[Rule]]:
     return rules
 
 
-def _texts(table: pa.Table, label: str) -> list[str]:
-    return table.filter(pa.compute.equal(table.column("label"), label)).column("text").to_pylist()
+def _examples(table: pa.Table, settings: QualitySettings, order: KeyedHash) -> list[Example]:
+    """Cut the documents of a sample into training examples."""
+    columns = (table.column(name).to_pylist() for name in ("id", "source", "label", "text"))
+    return [
+        example
+        for identifier, source, label, text in zip(*columns, strict=True)
+        for example in document_examples(identifier, source, label == POSITIVE, text, settings, order)
+    ]
 
 
 def _train(corpus: Corpus, stage: OpenStage, quality: Quality, table: pa.Table) -> list[tuple[StoredFile, bytes]]:
     """Train a model a fold; return the written files and their bytes."""
     count = quality.classifier.folds
+    order = KeyedHash(corpus.config.seed, "classifier")
     fold = Folds(corpus.config.seed, count).of(ids_of(table.column("id").combine_chunks()))
     display = corpus.engine.display
     display.start("train classifier", count, "models")
     models = []
     for number in range(count):
         others = table.filter(pa.array(fold != number))
-        classes = {label: _texts(others, label) for label in (POSITIVE, NEGATIVE)}
-        for label, texts in classes.items():
-            if not texts:
+        for label in (POSITIVE, NEGATIVE):
+            if label not in others.column("label").to_pylist():
                 raise ClassifierError(
-                    f"quality.{label}s: no training document of the selected sources and hosts is left; name other sources "
-                    "or hosts, or lower select.min_characters"
+                    f"quality.{label}s: no training document of the selected sources and hosts is left; name other "
+                    "sources or hosts, or lower select.min_characters"
                 )
-        model = train_classifier(classes[POSITIVE], classes[NEGATIVE], quality.classifier).to_bytes()
+        model = train_classifier(_examples(others, quality.classifier, order), quality.classifier, order).to_bytes()
         path = model_path(number)
         models.append((StoredFile.of(path, write_bytes(stage.path(path), model)), model))
         display.move(number + 1)

@@ -62,9 +62,11 @@ def host_matches(url: str | None, hosts: tuple[str, ...]) -> bool:
 class _CollectShard(beam.DoFn):
     """Yields one shard's part of the sample as packed Arrow batches, keyed by 0."""
 
-    def __init__(self, seed: int, purpose: str, rules: dict[str, list[Rule]], shards: int, max_characters: int) -> None:
+    def __init__(
+        self, seed: int, purpose: str, rules: dict[str, list[Rule]], shards: int, max_characters: int, split: str
+    ) -> None:
         self._seed, self._purpose, self._rules = seed, purpose, rules
-        self._shards, self._max_characters = shards, max_characters
+        self._shards, self._max_characters, self._split = shards, max_characters, split
 
     def process(self, work: dict[str, Any]) -> Iterable[tuple[int, bytes]]:
         """Stream the shard; what is over the quota is forgotten after every batch."""
@@ -74,7 +76,7 @@ class _CollectShard(beam.DoFn):
         for batch in read_batches(work["documents"], ("url", "text"), decisions):
             splits, urls = batch["holdout.split"].to_pylist(), batch["url"].to_pylist()
             for row, identifier in enumerate(map(bytes, ids_of(batch["id"]))):
-                if splits[row] == "train" and (rule := self._rule(work["source"], urls[row])):
+                if splits[row] == self._split and (rule := self._rule(work["source"], urls[row])):
                     text = batch["text"][row].as_py()[: self._max_characters]
                     taken[rule.label].append((draw(identifier), identifier, text))
             for rule in self._rules[work["source"]]:
@@ -85,8 +87,7 @@ class _CollectShard(beam.DoFn):
             for label, items in taken.items()
             for key, identifier, text in items
         ]
-        if rows:
-            yield 0, _pack(rows)
+        yield 0, _pack(rows)
 
     def _rule(self, source: str, url: str | None) -> Rule | None:
         return next((rule for rule in self._rules[source] if host_matches(url, rule.hosts)), None)
@@ -103,13 +104,10 @@ class _CollectShard(beam.DoFn):
 
 
 def _pack(rows: list[tuple[Any, ...]]) -> bytes:
-    batch = pa.record_batch(
-        [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), SAMPLE_SCHEMA, strict=True)],
-        schema=SAMPLE_SCHEMA,
-    )
+    table = pa.Table.from_pylist([dict(zip(SAMPLE_SCHEMA.names, row, strict=True)) for row in rows], SAMPLE_SCHEMA)
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, SAMPLE_SCHEMA) as writer:
-        writer.write_batch(batch)
+        writer.write_table(table)
     return sink.getvalue()
 
 
@@ -128,30 +126,36 @@ class _WriteSample(beam.DoFn):
 
 
 def collect_texts(
-    corpus: Corpus, stage: OpenStage, label: str, purpose: str, rules: dict[str, list[Rule]], max_characters: int
+    corpus: Corpus,
+    stage: OpenStage,
+    purpose: str,
+    rules: dict[str, list[Rule]],
+    *,
+    max_characters: int,
+    split: str = "train",
 ) -> StoredFile:
-    """Collect a sample of texts into `STAGE/sample.parquet` (schema SAMPLE_SCHEMA).
+    """Collect a sample of texts into `STAGE/SPLIT_sample.parquet` (schema SAMPLE_SCHEMA).
 
     Args:
         corpus: the corpus, with `holdout` decided.
         stage: where to write.
-        label: name of the work for progress.
-        purpose: of the keyed hash.
+        purpose: of the keyed hash; also what progress calls the work.
         rules: what to take, by source; the first rule that fits a document counts.
         max_characters: longest piece taken of one document.
+        split: of the hold-out decision.
     """
-    work_url, results_url = stage.path("work.jsonl"), stage.path("results.jsonl")
+    path = f"{split}_sample.parquet"
+    work_url, results_url = stage.path(f"{split}_work.jsonl"), stage.path(f"{split}_results.jsonl")
     write_work_list(work_url, corpus.work(["holdout"], None, rules))
-    collect = _CollectShard(corpus.config.seed, purpose, rules, corpus.config.extract.shards, max_characters)
+    shards = corpus.config.extract.shards
+    collect = _CollectShard(corpus.config.seed, purpose, rules, shards, max_characters, split)
+    write = _WriteSample(stage.path(path), path)
 
     def pipeline(p: beam.Pipeline) -> None:
         parts = read_work_list(p, work_url) | "Collect" >> beam.ParDo(collect)
         grouped = parts | "Gather sample" >> beam.GroupByKey()
-        write_results(
-            grouped | "Write sample" >> beam.ParDo(_WriteSample(stage.path("sample.parquet"), "sample.parquet")),
-            results_url,
-        )
+        write_results(grouped | "Write sample" >> beam.ParDo(write), results_url)
 
-    corpus.engine.run(label, pipeline, corpus.document_count(rules), "documents")
+    corpus.engine.run(f"{purpose} sample", pipeline, corpus.document_count(rules), "documents")
     (file,) = read_results(results_url)
     return StoredFile(**file)

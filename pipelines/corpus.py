@@ -91,12 +91,21 @@ class DecideShard(beam.DoFn):
     columns: tuple[str, ...] = ()
     decision_columns: Mapping[str, tuple[str, ...]] = {}
 
+    def begin(self, work: dict[str, Any]) -> None:
+        """Prepare for a shard."""
+        self.work = work
+
+    def figures(self) -> dict[str, Any]:
+        """Return what the job has to tell of the shard beyond counts; it is added to the shard's result."""
+        return {}
+
     @abstractmethod
     def decide(self, batch: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
         """Return the decision columns (without `id`) and counts {reason or `in`/`out`: n} of a batch."""
 
     def process(self, work: dict[str, Any]) -> Iterable[dict[str, Any]]:
         """Write one decision shard."""
+        self.begin(work)
         schema = DECISION_SCHEMAS[self.job]
         batches, counts = [], {"in": 0, "out": 0}
         decisions = {job: (work["decisions"][job], names) for job, names in self.decision_columns.items()}
@@ -107,7 +116,7 @@ class DecideShard(beam.DoFn):
             for reason, number in counted.items():
                 counts[reason] = counts.get(reason, 0) + number
             report(len(batch["id"]))
-        yield write_decision(work, pa.Table.from_batches(batches, schema), counts)
+        yield write_decision(work, pa.Table.from_batches(batches, schema), counts) | self.figures()
 
 
 def write_decision(work: Mapping[str, Any], table: pa.Table, counts: Mapping[str, int]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from pipelines.sources.errors import SourceError
 from pipelines.sources.locate import locate, locate_pattern
 from pipelines.sources.record import Quarantined, Record, Skipped, Used
 from pipelines.sources.registry import READERS
-from pipelines.store.files import digest_file, write_bytes
+from pipelines.store.files import digest_file, size_of, write_bytes
 from pipelines.store.hashing import content_hash, document_id, part_name, shard_of
 from pipelines.store.ledger import build_ledger, check_extraction
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
@@ -38,6 +38,7 @@ from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFil
 PACKAGES = ("fastwarc", "mwparserfromhell", "pyarrow", "resiliparse")
 ROW_SCHEMA = pa.schema([*DOCUMENT_SCHEMA, ("file", pa.string()), ("offset", pa.int64())])
 _FLUSH_CHARACTERS = 1 << 21
+_REPORT_BYTES = 1 << 18
 
 
 class _ReadFile(beam.DoFn):
@@ -49,7 +50,7 @@ class _ReadFile(beam.DoFn):
         counts: Counter[tuple[str, ...]] = Counter()
         quarantine: list[dict[str, Any]] = []
         waiting: dict[int, list[tuple[Any, ...]]] = {}
-        size = 0
+        size = read = 0
         for record in reader.read(work["url"]):
             _count(counts, work["source"], record)
             if isinstance(record.outcome, Quarantined):
@@ -57,10 +58,13 @@ class _ReadFile(beam.DoFn):
             for row in _rows(work, record):
                 waiting.setdefault(work["base"] + shard_of(row[0], work["shards"]), []).append(row)
                 size += len(row[8])
+            if (position := min(record.offset, work["size"])) > read + _REPORT_BYTES:
+                report(position - read)  # offsets of compressed files may run ahead of their size, hence the limit
+                read = position
             if size > _FLUSH_CHARACTERS:
                 yield from _packed(waiting)
                 waiting, size = {}, 0
-        report(1)
+        report(work["size"] - read)
         yield from _packed(waiting)
         flat = ["\t".join(path) + f"\t{number}" for path, number in sorted(counts.items())]
         yield beam.pvalue.TaggedOutput("counts", {"source": work["source"], "counts": flat, "quarantine": quarantine})
@@ -258,7 +262,7 @@ def _run_job(
             "options": corpus.config.source_options(source),
             "base": base,
         }
-        work += [common | {"url": url, "shards": shards} for url in files[source]]
+        work += [common | {"url": url, "size": size_of(url), "shards": shards} for url in files[source]]
         for shard in range(shards):
             path = f"documents/{source}/{part_name(shard, shards, '.parquet')}"
             side = f"provenance/{part_name(shard, shards, '.parquet')}"
@@ -277,7 +281,7 @@ def _run_job(
         written = joined | "Write shard" >> beam.ParDo(_WriteShard())
         write_results((written, read.counts) | "All results" >> beam.Flatten(), results_url)
 
-    corpus.engine.run("extract", pipeline, sum(map(len, files.values())), "files")
+    corpus.engine.run("extract", pipeline, sum(item["size"] for item in work), "bytes")
     results: dict[str, list[dict[str, Any]]] = {source: [] for source in stages}
     for result in read_results(results_url):
         results[result["source"]].append(result)

@@ -47,14 +47,14 @@ def run_tokenizer(corpus: Corpus) -> FinishedStage:
         model = read_bytes(settings.model)
     else:
         side_files.append(_collect_sample(corpus, stage))
-        texts = read_table(stage.path("sample.parquet"), ["text"]).column("text").to_pylist()
+        texts = read_table(stage.path("train_sample.parquet"), ["text"]).column("text").to_pylist()
         corpus.engine.display.say(f"  training a tokenizer of {settings.vocabulary_size} pieces on {len(texts)} texts")
-        model = train_tokenizer(texts, settings).model
+        model = train_tokenizer(texts, settings)
     file = StoredFile.of(MODEL_PATH, write_bytes(stage.path(MODEL_PATH), model))
     encoder = Encoder(model)
     summary = {
         "vocabulary_size": encoder.vocabulary_size,
-        "token_dtype": encoder.token_dtype,
+        "token_dtype": encoder.dtype.name,
         "document_start_id": encoder.document_start_id,
         "padding_id": encoder.padding_id,
     }
@@ -71,7 +71,7 @@ def _collect_sample(corpus: Corpus, stage: OpenStage) -> StoredFile:
         for name in sources:
             quota = max(1, int(config.tokenizer.sample_bytes * weight / len(sources)))
             rules[name] = [Rule("text", (), quota, "bytes")]
-    return collect_texts(corpus, stage, "tokenizer sample", "tokenizer", rules, SAMPLE_CHARACTERS_PER_DOCUMENT)
+    return collect_texts(corpus, stage, "tokenizer", rules, max_characters=SAMPLE_CHARACTERS_PER_DOCUMENT)
 
 
 class _Encode(DecideShard):
@@ -94,7 +94,7 @@ class _Encode(DecideShard):
         texts = batch["text"].filter(stays).to_pylist()
         encoded = iter(self._encoder.encode_batch(texts))
         rows = [next(encoded) if stay else None for stay in stays.to_pylist()]
-        little = np.dtype(self._encoder.token_dtype).newbyteorder("<")
+        little = self._encoder.dtype.newbyteorder("<")
         columns = {
             "count": [None if row is None else len(row) for row in rows],
             "tokens": [None if row is None else row.astype(little, copy=False).tobytes() for row in rows],

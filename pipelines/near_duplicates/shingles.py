@@ -40,7 +40,8 @@ class ShingleBatch:
 
     def shingle_set(self, text: int) -> Words:
         """Return the distinct shingles of one text, sorted."""
-        return np.unique(self.hashes[self.offsets[text] : self.offsets[text + 1]])
+        shingles = np.sort(self.hashes[self.offsets[text] : self.offsets[text + 1]])
+        return shingles[np.diff(shingles, prepend=~shingles[:1]) != 0]
 
 
 def shingle_batch(data: NDArray[np.uint8], offsets: Offsets, width: int) -> ShingleBatch:

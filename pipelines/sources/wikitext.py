@@ -13,8 +13,7 @@ from typing import Any
 NAMESPACE_FILE, NAMESPACE_CATEGORY = "6", "14"
 
 _REMOVED_TAGS = frozenset(
-    "table ref references gallery math timeline score imagemap chem graph mapframe templatestyles source "
-    "syntaxhighlight hiero indicator section".split()
+    ["table", "ref", "references", "gallery", "math", "timeline", "score", "imagemap", "chem", "graph", "mapframe", "templatestyles", "source", "syntaxhighlight", "hiero", "indicator", "section"]
 )
 # Interlanguage and sister-project links stand without a label: [[de:Wort]], [[simple:Word]], [[zh-min-nan:…]].
 _INTERWIKI = re.compile(r"[a-z]{2,3}(?:-[a-z-]{2,12})?|simple|roa-rup|be-x-old|cbk-zam|wikt|commons|species")
