@@ -1,0 +1,200 @@
+"""A store with two dataset versions, their stages and a study, written by the project's own writers.
+
+The figures are made up in the shape of a real demo; no corpus is built and no model is trained here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.store.files import join, write_bytes, write_json
+from pipelines.store.stages import FinishedStage, StageKey, Store, StoredFile, merkle_root
+from pipelines.store.versions import Version, publish_version, version_id
+from trainer.ablation.machine import describe_machine
+from trainer.ablation.statistics import DocumentScores, compare
+from trainer.ablation.study import domains
+
+HOSTILE_TEXT = (
+    'Free <script>document.title = "broken"</script><img src="http://192.0.2.1/x.png" onerror="document.title=\'broken\'">'
+    "</p></article></main><style>body{display:none}</style> & more"
+)
+SOURCES = {
+    "formasaurus": "web",
+    "enwiki": "wikipedia",
+    "lee": "news",
+    "lee-test": "news",
+    "plays": "books",
+    "dialogues": "conversations",
+    "quotations": "forums",
+}
+WEIGHTS = {"web": 0.42, "conversations": 0.28, "books": 0.2, "wikipedia": 0.06, "forums": 0.02, "news": 0.02}
+HELD_OUT = {"formasaurus": 61, "enwiki": 17, "lee": 45, "lee-test": 50, "plays": 117, "dialogues": 9, "quotations": 130}
+EFFECTS = {"formasaurus": 0.06, "enwiki": -0.03, "lee": -0.028, "lee-test": -0.026, "plays": -0.02, "dialogues": 0.004}
+SEEDS = [0, 1, 2]
+
+
+def make_study(folder: Path) -> dict:
+    """Write a store and return the content of its study.json."""
+    store = Store(str(folder))
+    stages = _stages(store)
+    versions = {name: _version(store, name, variant, stages) for name, variant in VARIANTS.items()}
+    scores = {arm: _scores(arm) for arm in VARIANTS}
+    found = domains({s: (c, s == "lee-test") for s, c in SOURCES.items()}, ["wikipedia", "books", "news"])
+    compared = []
+    for b in ("random", "unfiltered"):
+        results = compare(scores["filtered"], scores[b], found, resamples=400)
+        rows = [{**result.to_json(), "verdict": result.verdict("filtered", b)} for result in results]
+        compared.append({"a": "filtered", "b": b, "claim": CLAIMS[b], "results": rows})
+    study = {
+        "format": 1,
+        "kind": "study",
+        "id": "5" * 32,
+        "name": "demo",
+        "title": "Do quality-filtered web pages train a better model?",
+        "question": "Three corpora differ in nothing but their web pages. The same tiny GLaM is trained on each.",
+        "created": "2026-11-23T20:00:00+00:00",
+        "versions": {name: version.id for name, version in versions.items()},
+        "seeds": SEEDS,
+        "curated": ["wikipedia", "books", "news"],
+        "arms": [_arm(name, versions[name]) for name in VARIANTS],
+        "comparisons": compared,
+        "configuration": {"corpus": {"name": "demo", "seed": 17}, "trainings": {}},
+        "code": "c" * 64,
+        "libraries": {"jax": "0.10.2", "numpy": "2.4.0"},
+        "machine": describe_machine(),
+    }
+    write_json(join(store.url, "studies", study["id"], "study.json"), study)
+    return study
+
+
+VARIANTS = {"filtered": "filtered", "random": "random", "unfiltered": "all"}
+CLAIMS = {
+    "random": "At equal size, filtered pages teach more than random ones",
+    "unfiltered": "Filtered pages teach more than all the pages together",
+}
+
+
+def _stages(store: Store) -> dict[str, FinishedStage]:
+    def stage(name: str, recipe: dict, summary: dict, ledger: dict | None = None) -> FinishedStage:
+        opened = store.begin(StageKey(name, recipe, {}, ("pipelines.store.hashing",)))
+        digest = write_bytes(opened.path("out"), name.encode() * 1000)
+        return opened.finish([StoredFile.of("out", digest)], summary=summary, ledger=ledger)
+
+    def page(title: str | None, score: float, text: str) -> dict:
+        return {"url": "http://example.org/a", "title": title, "score": int(score * 65536), "text": text}
+
+    samples = {
+        "kept": [
+            page("A history of bread", 0.62, "Bread is among the oldest prepared foods. " * 8),
+            page(None, 0.48, HOSTILE_TEXT),
+        ],
+        "dropped": [
+            page("Log in", 0.41, "User name\nPassword\nForgot your password?\nRemember me"),
+            page("<script>alert(1)</script>", 0.4, "Contact us\nFirst name *\nLast name *\nE-mail *\nMessage *"),
+        ],
+    }
+    histogram = [210, 120, 60, 41, 30, 22, 18, 14, 11, 12, 9, 8, 10, 7, 6, 8, 9, 12, 17, 21]
+    return {
+        "extract": stage("extract", {"source": "formasaurus"}, {}),
+        "deduplicate": stage("deduplicate", {}, {}),
+        "quality": stage("quality", {}, {"auc": 0.981, "folds": 5, "histogram": {"formasaurus": histogram}}),
+        "sample": stage(
+            "sample", {}, {"alpha": "3", "on": "rank", "kept": 225, "dropped": 370, "samples": samples}
+        ),
+        "pack": stage("pack", {"component": "web", "variant": "filtered"}, {}),
+    }
+
+
+def _version(store: Store, name: str, variant: str, stages: dict[str, FinishedStage]) -> Version:
+    recipe = {"variant": variant, "sources": [{"source": s, "component": c} for s, c in SOURCES.items()]}
+    files = [StoredFile.of("train/part", write_bytes(join(store.url, "draft"), variant.encode()))]
+    tokens = {"web": 90_000 if variant != "all" else 240_000}
+    components = {
+        component: {
+            "weight": weight,
+            "variant": variant if component == "web" else "all",
+            "documents": 225 if component == "web" else 300,
+            "records": 700,
+            "tokens": tokens.get(component, 60_000),
+            "shards": [],
+        }
+        for component, weight in WEIGHTS.items()
+    }
+    body = {
+        "name": name,
+        "id": version_id(recipe, merkle_root([file.to_json() for file in files])),
+        "recipe": recipe,
+        "sequence_length": 128,
+        "vocabulary_size": 4096,
+        "components": components,
+        "heldout": {
+            source: {
+                "component": SOURCES[source],
+                "out_of_domain": source == "lee-test",
+                "records": documents * 3,
+                "documents": documents,
+                "tokens": documents * 300,
+                "bytes": documents * 1200,
+                "shards": [],
+            }
+            for source, documents in HELD_OUT.items()
+        },
+        "ledger": {source: _ledger(source, variant) for source in SOURCES},
+        "stages": [f"{stage.stage}/{stage.fingerprint}" for stage in stages.values()],
+        "side": {"config": "demo", "created": "2026-11-23T19:58:00+00:00", "licences": {"enwiki": "CC BY-SA 3.0"}},
+    }
+    return publish_version(join(store.url, "versions", body["id"]), files, body)
+
+
+def _ledger(source: str, variant: str) -> dict:
+    held = {"in": 656, "out": 595, "dropped": {"heldout": 61}}
+    stages = {
+        "deduplicate": {"in": 918, "out": 656, "dropped": {"language": 152, "near_duplicate": 34, "too_short": 76}},
+        "holdout": held,
+    }
+    if source == "formasaurus" and variant == "filtered":
+        stages["sample"] = {"in": 595, "out": 225, "dropped": {"pareto": 370}}
+    records = {"read": 954, "used": 918, "skipped": {"no_text": 35}, "quarantined": 1}
+    return {"records": records, "documents": {"in": 918, "out": 225, "dropped": {}}, "stages": stages}
+
+
+def _scores(arm: str) -> list[dict[str, DocumentScores]]:
+    shift = {"filtered": 0.0, "random": 1.0, "unfiltered": -1.5}[arm]
+    runs = []
+    for seed in SEEDS:
+        noise = np.random.default_rng([seed, len(arm)])
+        run = {}
+        for number, (source, documents) in enumerate(HELD_OUT.items()):
+            texts = np.random.default_rng(number)
+            lengths = texts.integers(300, 4000, documents)
+            rate = texts.normal(2.6, 0.3, documents) - shift * EFFECTS.get(source, 0.0)
+            run[source] = DocumentScores(lengths * (rate + noise.normal(0, 0.02, documents)), lengths)
+        runs.append(run)
+    return runs
+
+
+def _arm(name: str, version: Version) -> dict:
+    end = {"filtered": 4.9, "random": 4.95, "unfiltered": 5.05}[name]
+    runs = []
+    for seed in SEEDS:
+        curve = [[1024 * 2 * n, round(end + 3.4 * float(np.exp(-n / 22)) + 0.02 * np.sin(n + seed), 4)] for n in range(1, 126)]
+        runs.append(
+            {
+                "id": f"{seed}{len(name)}" * 16,
+                "seed": seed,
+                "weights": "e" * 64,
+                "steps": 250,
+                "tokens": 256_000,
+                "loss": end,
+                "seconds": 24.1 + seed,
+                "cpu_seconds": 23.9,
+                "flops": 957_087_744_000,
+                "curve": curve,
+                "expert_load": [[0.31, 0.22, 0.26, 0.21], [0.25, 0.27, 0.18, 0.3]],
+                "dropped_share": 0.021,
+                "evaluation": {"seconds": 5.2, "cpu_seconds": 5.1, "tokens": 130_000, "flops": 162_000_000_000},
+            }
+        )
+    return {"name": name, "version": version.id, "parameters": 689_728, "active": 558_656, "runs": runs}

@@ -1,0 +1,71 @@
+"""What a study and a report tell of one run: a small dictionary from the files of its folder.
+
+In: a run folder (run.json, metrics.jsonl, evaluation.json). Out: plain JSON values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipelines.store.errors import GlamError
+from pipelines.store.files import exists, join, read_json
+from trainer.run_folder import read_run
+
+EVALUATION_FILE = "evaluation.json"
+CURVE_POINTS = 100
+SETTLED_SHARE = 0.5
+"""Expert load is told of the last half of the training, when the router has settled."""
+
+RUN_ID_DIGITS = 32
+
+
+def run_record(run_dir: str) -> dict[str, Any]:
+    """Return the record of a finished run.
+
+    Keys: id, seed, version, config, code, libraries, cost, the figures of its result (steps, tokens, loss, weights,
+    seconds, cpu_seconds, flops …), `curve` [[tokens, cross-entropy]], `expert_load` [layers][experts] shares,
+    `dropped_share` of the choices, `evaluation` {seconds, cpu_seconds, tokens, flops} or None.
+
+    Raises:
+        GlamError: when the run is missing or not finished.
+    """
+    from trainer.metrics import read_metrics
+
+    run = read_run(run_dir)
+    if not run["finished"]:
+        raise GlamError(f"{run_dir}: the training is not finished; the same command finishes it")
+    lines = read_metrics(join(run_dir, "metrics.jsonl"))
+    evaluation = join(run_dir, EVALUATION_FILE)
+    return {
+        "id": run["fingerprint"][:RUN_ID_DIGITS],
+        **{name: run[name] for name in ("seed", "config", "code", "libraries", "cost")},
+        **run["result"],
+        "version": run["version"]["id"],
+        "curve": learning_curve(lines),
+        **settled_routing(lines),
+        "evaluation": read_json(evaluation) if exists(evaluation) else None,
+    }
+
+
+def learning_curve(lines: Sequence[dict[str, Any]]) -> list[list[float]]:
+    """Return at most `CURVE_POINTS` points [tokens, mean cross-entropy of the updates since the last point]."""
+    width = -(-len(lines) // CURVE_POINTS) or 1
+    points = []
+    for start in range(0, len(lines), width):
+        part = lines[start : start + width]
+        losses = [line["loss"] for line in part if line["loss"] is not None]
+        if losses:
+            points.append([part[-1]["tokens"], round(sum(losses) / len(losses), 5)])
+    return points
+
+
+def settled_routing(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the mean share of each expert by mixture layer, and of dropped choices; empty for a dense model."""
+    routed = [line for line in lines[int(len(lines) * SETTLED_SHARE) :] if "load" in line]
+    if not routed:
+        return {"expert_load": [], "dropped_share": 0.0}
+    layers = zip(*(line["load"] for line in routed), strict=True)
+    load = [[round(sum(shares) / len(shares), 5) for shares in zip(*layer, strict=True)] for layer in layers]
+    dropped = [share for line in routed for layer in line["dropped"] for share in layer]
+    return {"expert_load": load, "dropped_share": round(sum(dropped) / len(dropped), 5)}
