@@ -66,3 +66,50 @@ def store_table(answer: Mapping[str, Any]) -> None:
         for study in answer["studies"]:
             studies.add_row(study["id"], study["name"], study["created"].replace("+00:00", "Z"))
         console.print(studies)
+
+
+def bill_table(study: Mapping[str, Any]) -> None:
+    """Print what training and evaluation cost, by arm."""
+    table = _table("Runs", ("arm", "runs", "tokens", "train CPU s", "evaluate CPU s", "PFLOPs"), 1)
+    for arm in study["arms"]:
+        runs = arm["runs"]
+        evaluation = [run["evaluation"] or {"cpu_seconds": 0.0, "flops": 0} for run in runs]
+        table.add_row(
+            arm["name"],
+            str(len(runs)),
+            f"{sum(run['tokens'] for run in runs):,}",
+            f"{sum(run['cpu_seconds'] for run in runs):.1f}",
+            f"{sum(part['cpu_seconds'] for part in evaluation):.1f}",
+            f"{(sum(run['flops'] for run in runs) + sum(part['flops'] for part in evaluation)) / 1e15:.3f}",
+        )
+    _print(table)
+
+
+def verdict_table(study: Mapping[str, Any]) -> None:
+    """Print the differences by domain with their intervals, and the verdicts."""
+    for comparison in study["comparisons"]:
+        a, b = comparison["a"], comparison["b"]
+        title = f"{a} minus {b}, bits per byte (below zero: {a} better)"
+        table = _table(title, ("domain", "difference", "low", "high", "verdict"), 1)
+        table.columns[-1].justify = "left"
+        table.columns[-1].no_wrap = False
+        for result in comparison["results"]:
+            figures = (f"{result[name]:+.4f}" for name in ("difference", "low", "high"))
+            table.add_row(result["domain"], *figures, result["verdict"])
+        _print(table)
+
+
+def plan_table(plan: Mapping[str, Any], store: str) -> None:
+    """Print what a study would do and cost."""
+    table = _table(
+        f"Study {plan['study']} (store {store})", ("arm", "version", "parameters", "active", "tokens", "PFLOPs"), 2
+    )
+    for arm in plan["arms"]:
+        sizes = (f"{arm[name]:,}" for name in ("parameters", "active", "tokens"))
+        table.add_row(arm["name"], arm["version"], *sizes, f"{arm['flops'] / 1e15:.3f}")
+    _print(table)
+    Console(stderr=True, highlight=False).print(
+        f"{plan['runs']} runs over seeds {', '.join(map(str, plan['seeds']))}: {plan['tokens']:,} tokens, "
+        f"{plan['flops'] / 1e15:.3f} PFLOPs. Smallest difference that they tell with a power of 0.8, if seeds vary by "
+        f"{plan['seed_deviation']:g}: {plan['detectable_effect']:g} bits per byte."
+    )

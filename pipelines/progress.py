@@ -79,6 +79,9 @@ class TerminalDisplay:
             return
         self._shown = now
         elapsed = now - self._started
+        if not self._total and not done:
+            self._show(f"  {self._label}: {format_seconds(elapsed)} so far")
+            return
         rate = done / elapsed
         parts = [f"  {self._label}: {format_count(done, self._unit)}"]
         if self._total:
@@ -88,7 +91,9 @@ class TerminalDisplay:
         parts.append(f"{format_count(rate, self._unit)}/s")
         if self._total and done:
             parts.append(f"{format_seconds(max(self._total - done, 0) / rate)} left")
-        line = ", ".join(parts) + (f", {detail}" if detail else "")
+        self._show(", ".join(parts) + (f", {detail}" if detail else ""))
+
+    def _show(self, line: str) -> None:
         if self._terminal:
             print(f"\r\x1b[2K{line[:200]}", end="", file=sys.stderr, flush=True)
         else:

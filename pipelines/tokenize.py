@@ -19,6 +19,7 @@ import pyarrow as pa
 from pipelines.collect import Rule, collect_texts
 from pipelines.corpus import Corpus, DecideShard, run_decision_stage
 from pipelines.documents import read_table
+from pipelines.progress import Watch
 from pipelines.store.files import digest_file, read_bytes, write_bytes
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
 from tokenizer.encode import Encoder
@@ -49,7 +50,8 @@ def run_tokenizer(corpus: Corpus) -> FinishedStage:
         side_files.append(_collect_sample(corpus, stage))
         texts = read_table(stage.path("train_sample.parquet"), ["text"]).column("text").to_pylist()
         corpus.engine.display.say(f"  training a tokenizer of {settings.vocabulary_size} pieces on {len(texts)} texts")
-        model = train_tokenizer(texts, settings)
+        with Watch(corpus.engine.display, "train tokenizer", None, ""):
+            model = train_tokenizer(texts, settings)
     file = StoredFile.of(MODEL_PATH, write_bytes(stage.path(MODEL_PATH), model))
     encoder = Encoder(model)
     summary = {
