@@ -16,7 +16,7 @@ from pipelines.near_duplicates.shingles import ShingleBatch
 Signatures = NDArray[np.uint32]
 
 _SEED = 1
-_BLOCK_SHINGLES = 1 << 14
+_BLOCK_SHINGLES = 1 << 15
 
 
 @cache

@@ -23,7 +23,7 @@ from pipelines.near_duplicates.mixing import Words, mix64
 
 Offsets = NDArray[np.int64]
 
-PIECE_BYTES = 1 << 17
+PIECE_BYTES = 1 << 16
 """Bytes hashed at a time, so that the tables of powers stay in the cache; only longer documents are cut."""
 
 _BASE = 0x9E3779B97F4A7C15
