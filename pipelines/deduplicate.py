@@ -13,6 +13,7 @@ pipelines.deduplicate --config FILE --store DIR`.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -294,6 +295,7 @@ def run(corpus: Corpus) -> FinishedStage:
     settings, select = corpus.config.deduplicate, corpus.config.select
     recipe = {"select": select.model_dump(), **settings.model_dump(mode="json")}
     recipe["components"] = {name: source.component for name, source in corpus.config.sources.items()}
+    recipe["unicode"] = unicodedata.unidata_version  # it decides what a word is
     key = StageKey(
         "deduplicate", recipe, corpus.inputs(), ("pipelines.deduplicate",), ("datasketch", "numpy", "pyarrow")
     )
@@ -317,3 +319,9 @@ def run(corpus: Corpus) -> FinishedStage:
     summary = {"recall_at_threshold": round(settings.recall, 6)}
     summary |= {result["statistic"]: result["number"] for result in results if "statistic" in result}
     return stage.finish([StoredFile(**result["file"]) for result in written], ledger=ledger, summary=summary)
+
+
+if __name__ == "__main__":
+    from pipelines.job import main
+
+    main("deduplicate")
