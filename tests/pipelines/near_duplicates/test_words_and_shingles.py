@@ -6,13 +6,14 @@ import re
 import unicodedata
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.near_duplicates import words as words_module
 from pipelines.near_duplicates.jaccard import intersection_size
-from pipelines.near_duplicates.shingles import ShingleBatch, shingle_batch
+from pipelines.near_duplicates.shingles import ShingleBatch, packed_texts, shingle_batch, text_groups
 from pipelines.near_duplicates.words import PIECE_BYTES, word_hashes
 
 ALONE = "\u0e01-\u0e3a\u0e40-\u0e4e\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff"
@@ -90,6 +91,19 @@ def test_shingles_do_not_run_over_the_end_of_a_text() -> None:
 def test_width_is_a_setting() -> None:
     assert shingles_of(["a b c d"], width=2).counts.tolist() == [3]
     assert shingles_of(["a b c d"], width=1).counts.tolist() == [4]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text("ab é漢 ", max_size=40), max_size=20), st.integers(1, 120))
+def test_groups_cover_all_texts_and_give_the_shingles_of_the_whole(texts: list[str], limit: int) -> None:
+    data, offsets = packed_texts(pa.array(["another", *texts], pa.large_string())[1:])
+    groups = list(text_groups(offsets, limit))
+    assert [place for first, end in groups for place in range(first, end)] == list(range(len(texts)))
+    assert all(end == first + 1 or offsets[end] - offsets[first] <= limit for first, end in groups)
+    whole = shingles_of(texts, width=2) if texts else shingle_batch(data, offsets, 2)
+    parts = [shingle_batch(data, offsets[first : end + 1], 2) for first, end in groups]
+    assert [value for part in parts for value in part.hashes.tolist()] == whole.hashes.tolist()
+    assert [count for part in parts for count in part.counts.tolist()] == whole.counts.tolist()
 
 
 words_of_few = st.lists(st.sampled_from("abcd"), max_size=40).map(" ".join)
