@@ -10,9 +10,9 @@ Words are known by their 32-bit hashes alone: a word outside the vocabulary take
 probability (vocabulary / 2^32), and where two in the vocabulary share a hash the more frequent one counts.
 
 File: the 8 bytes `GLAMQF\\x00\\x01`, the header's length (uint64), the header (canonical JSON, padded with blanks to a
-multiple of 8), word hashes (uint32, ascending), word weights (int16), bucket weights (int16), all little-endian. The
-header has `words`, `buckets`, `fraction_bits`, `body_sha256` (of all that follows it) and `training` (what the trainer
-tells). It holds 6 bytes a word and 2 a bucket: about 6 MB for 2^21 buckets and 300,000 words.
+multiple of 8), word hashes (uint32, frequent words first), word weights (int16), bucket weights (int16), all
+little-endian. The header has `words`, `buckets`, `fraction_bits`, `body_sha256` (of all that follows it) and `training`
+(what the trainer tells). It takes 6 bytes a word and 2 a bucket: about 6 MB for 2^21 buckets and 300,000 words.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LOGIT_BITS = 20
 MAGIC = b"GLAMQF\x00\x01"
 
 # Large enough to make numpy's overhead small, small enough to stay in the cache.
-_BATCH_CHARACTERS = 1 << 18
+_BATCH_CHARACTERS = 1 << 19
 
 
 class Contribution(NamedTuple):
@@ -49,7 +49,7 @@ class LinearClassifier:
     """One integer weight for each word and each bucket of word pairs.
 
     Attributes:
-        word_hashes: (words,) uint32, ascending.
+        word_hashes: (words,) uint32, distinct, those of frequent words first.
         word_weights: (words,) int16.
         bucket_weights: (buckets,) int16; empty where the model has words only.
         fraction_bits: binary places of the weights.

@@ -25,9 +25,10 @@ def collapse(model: Any, training: dict[str, Any]) -> LinearClassifier:
     quantized = np.rint(weights * (1 << fraction_bits)).astype(np.int16)
     words = model.get_words()
     # fastText orders its words by frequency, so the first of equal hashes is the more frequent word's.
-    hashes, first = np.unique(hash_vocabulary(words), return_index=True)
-    details = training | {"words": len(words), "hash_collisions": len(words) - len(hashes)}
-    return LinearClassifier(hashes, quantized[: len(words)][first], quantized[len(words) :], fraction_bits, details)
+    hashes = hash_vocabulary(words)
+    first = np.sort(np.unique(hashes, return_index=True)[1])
+    details = training | {"words": len(words), "hash_collisions": len(words) - len(first)}
+    return LinearClassifier(hashes[first], quantized[first], quantized[len(words) :], fraction_bits, details)
 
 
 def _feature_weights(model: Any) -> np.ndarray:

@@ -27,13 +27,12 @@ _PAIR_MULTIPLIER = 116049371
 _BLANK = 0x20
 _SEPARATOR = f" {END_OF_LINE} ".encode()
 _RESERVED = re.compile(rf"(?<!\S)(?:{END_OF_LINE}(?!\S)|{LABEL_PREFIX}\S*)")
-# UTF-8 of the space separators (Unicode category Zs) by their first byte; E2 80 80 to E2 80 8A are ten of them.
-_WIDE_SPACES = {
-    0xC2: (b"\xc2\xa0",),
-    0xE1: (b"\xe1\x9a\x80",),
-    0xE2: (*(bytes((0xE2, 0x80, last)) for last in range(0x80, 0x8B)), b"\xe2\x80\xaf", b"\xe2\x81\x9f"),
-    0xE3: (b"\xe3\x80\x80",),
-}
+# First bytes of UTF-8: 0xC2 begins U+0080 to U+00BF, 0xC3 U+00C0 to U+00FF; 0xE2 0x80 to 0xE2 0x83 U+2000 to U+20FF.
+_FIRST_LEAD, _LATIN_1_LEAD, _PUNCTUATION_LEAD = 0xC2, 0xC3, 0xE2
+# The space separators (Unicode category Zs) beyond ASCII, by their first byte.
+_WIDE_SPACES: dict[int, list[bytes]] = {}
+for _space in "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000":
+    _WIDE_SPACES.setdefault(_space.encode()[0], []).append(_space.encode())
 # Below this many words at once, stepping through them in numpy costs more than finishing each one in Python.
 _FEW_WORDS = 24
 _LONG_WORD = 255
@@ -83,41 +82,76 @@ def normalize(text: str) -> str:
 def split_words(text: str) -> list[str]:
     """Return the words of one text as strings, `</s>` last; they agree with `hash_words([text])`."""
     data, _ = _pack([text])
-    return data.tobytes().decode().split()
+    return [word for word in data.tobytes().decode().split(" ") if word]
 
 
 def _pack(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return all texts as one array of bytes that begins and ends with a blank, and where each one ends in it."""
-    encoded = [_lower(text).encode() for text in texts]
-    packed = b"".join((b" ", _SEPARATOR.join(encoded), _SEPARATOR if encoded else b""))
-    ends = np.cumsum([len(text) + len(_SEPARATOR) for text in encoded], dtype=np.int64) + 1
-    data = np.frombuffer(packed, np.uint8).copy()
-    _blank_separators(data)
+    """Return all texts, lower-cased, as one array of bytes between blanks, and where each one ends in it.
+
+    Only texts with letters beyond Latin-1 or reserved words go through `str.lower`, which is slow beyond ASCII.
+    """
+    encoded = [text.encode() for text in texts]
+    data, ends = _join(encoded)
+    leads = np.flatnonzero(data >= _FIRST_LEAD)
+    special = np.concatenate([_other_letters(data, leads), _reserved_words(data, len(texts))])
+    if len(special):
+        for number in np.unique(np.searchsorted(ends, special, side="right")).tolist():
+            encoded[number] = _RESERVED.sub(" ", texts[number].lower()).encode()
+        data, ends = _join(encoded)
+        leads = np.flatnonzero(data >= _FIRST_LEAD)
+    _lower_latin_1(data, leads)
+    np.maximum(data, _BLANK, out=data)
+    _blank_wide_spaces(data, leads)
     return data, ends
 
 
-def _lower(text: str) -> str:
-    lowered = text.lower()
-    if END_OF_LINE in lowered or LABEL_PREFIX in lowered:
-        return _RESERVED.sub(" ", lowered)
-    return lowered
+def _join(encoded: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Join texts with the ASCII letters in lower case; each one is followed by `</s>`."""
+    packed = b"".join((b" ", *(part for text in encoded for part in (text, _SEPARATOR)))).lower()
+    ends = np.cumsum([len(text) + len(_SEPARATOR) for text in encoded], dtype=np.int64) + 1
+    return np.frombuffer(packed, np.uint8).copy(), ends
 
 
-def _blank_separators(data: np.ndarray) -> None:
-    """Overwrite, in place, every separator with blanks."""
-    data[data < _BLANK] = _BLANK
-    if data.max() < 0x80:
-        return
-    for first, sequences in _WIDE_SPACES.items():
-        candidates = np.flatnonzero(data == first)
-        if len(candidates) == 0:
+def _other_letters(data: np.ndarray, leads: np.ndarray) -> np.ndarray:
+    """Return the places of characters that may have a lower case which `_lower_latin_1` does not know."""
+    first = data[leads]
+    punctuation = (first == _PUNCTUATION_LEAD) & (data[leads + 1] < 0x84)
+    return leads[(first > _LATIN_1_LEAD) & ~punctuation]
+
+
+def _lower_latin_1(data: np.ndarray, leads: np.ndarray) -> None:
+    """Lower À to Þ in place: U+00C0 to U+00DE but for U+00D7, the multiplication sign."""
+    seconds = leads[data[leads] == _LATIN_1_LEAD] + 1
+    last = data[seconds]
+    data[seconds] = np.where((last <= 0x9E) & (last != 0x97), last + 0x20, last)
+
+
+def _reserved_words(data: np.ndarray, texts: int) -> np.ndarray:
+    """Return the places of what looks like fastText's markup, beyond the `</s>` that ends each text."""
+    ends = _occurrences(data, END_OF_LINE.encode())
+    labels = _occurrences(data, LABEL_PREFIX.encode())
+    return np.concatenate([labels, ends]) if len(ends) > texts else labels
+
+
+def _occurrences(data: np.ndarray, sequence: bytes) -> np.ndarray:
+    places = np.flatnonzero(data[: max(0, len(data) - len(sequence) + 1)] == sequence[0])
+    for offset, byte in enumerate(sequence[1:], 1):
+        places = places[data[places + offset] == byte]
+    return places
+
+
+def _blank_wide_spaces(data: np.ndarray, leads: np.ndarray) -> None:
+    """Overwrite, in place, the space separators beyond ASCII with blanks."""
+    first = data[leads]
+    for lead, spaces in _WIDE_SPACES.items():
+        places = leads[first == lead]
+        if len(places) == 0:
             continue
-        for sequence in sequences:
-            matches = np.ones(len(candidates), bool)
-            for offset, byte in enumerate(sequence):
-                matches &= data[candidates + offset] == byte
-            for offset in range(len(sequence)):
-                data[candidates[matches] + offset] = _BLANK
+        for space in spaces:
+            matches = places
+            for offset, byte in enumerate(space[1:], 1):
+                matches = matches[data[matches + offset] == byte]
+            data[matches[:, None] + np.arange(len(space))] = _BLANK
 
 
 def _word_edges(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -139,13 +173,12 @@ def _fnv1a(data: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarra
     for step in range(_LONG_WORD):
         active = int(longer_than[step])
         if active < _FEW_WORDS:
-            _finish(data, stops, order[:active], positions, state)
+            _finish(data, stops, order[:active], positions + step, state)
             break
-        state[:active] ^= signed[positions[:active]].astype(np.uint32)
+        state[:active] ^= signed[step:][positions[:active]].astype(np.uint32)
         state[:active] *= np.uint32(_FNV_PRIME)
-        positions[:active] += 1
     else:
-        _finish(data, stops, order[: int(longer_than[_LONG_WORD - 1])], positions, state)
+        _finish(data, stops, order[: int(longer_than[_LONG_WORD - 1])], positions + _LONG_WORD, state)
     hashes = np.empty_like(state)
     hashes[order] = state
     return hashes

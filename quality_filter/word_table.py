@@ -17,15 +17,15 @@ class WordTable:
     """Weights (int16) by word hash (uint32)."""
 
     def __init__(self, hashes: np.ndarray, weights: np.ndarray) -> None:
-        """Build the table; `hashes` are distinct."""
+        """Build the table; `hashes` are distinct, and the first are found fastest."""
         size = 1 << max(4, int(4 * max(1, len(hashes)) - 1).bit_length())
         self._mask = np.uint32(size - 1)
         self._entries = np.zeros(size, np.uint64)
         entries = hashes.astype(np.uint64) << _HASH_SHIFT | _TAKEN | weights.astype(np.uint16).astype(np.uint64)
         slots = (hashes & self._mask).astype(np.int64)
         while len(entries):
-            free = self._entries[slots] == 0
-            # Of several entries that want one slot, numpy keeps the last; the others find it taken and go on.
+            free = np.flatnonzero(self._entries[slots] == 0)[::-1]
+            # Of several entries that want one slot, numpy keeps the last it writes; the others find it taken and go on.
             self._entries[slots[free]] = entries[free]
             left = self._entries[slots] != entries
             entries, slots = entries[left], (slots[left] + 1) & int(self._mask)
@@ -34,14 +34,20 @@ class WordTable:
         """Return the weight of each hash (int16, 0 where it is unknown) and whether it is known (bool)."""
         slots = (hashes & self._mask).astype(np.int64)
         entries = self._entries[slots]
-        known = ((entries >> _HASH_SHIFT).astype(np.uint32) == hashes) & (entries != 0)
-        pending = np.flatnonzero(~known & (entries != 0))
+        known = _holds(entries, hashes)
+        unknown = np.flatnonzero(~known)
+        pending = unknown[entries[unknown] != 0]
         while len(pending):
             slots[pending] = (slots[pending] + 1) & int(self._mask)
             entries[pending] = found = self._entries[slots[pending]]
-            match = ((found >> _HASH_SHIFT).astype(np.uint32) == hashes[pending]) & (found != 0)
+            match = _holds(found, hashes[pending])
             known[pending] = match
             pending = pending[~match & (found != 0)]
         weights = entries.astype(np.uint16).view(np.int16)
-        weights[~known] = 0
+        weights *= known
         return weights, known
+
+
+def _holds(entries: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+    """Say of each entry whether it is taken by this hash."""
+    return ((entries >> _HASH_SHIFT).astype(np.uint32) == hashes) & (entries != 0)
