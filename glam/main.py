@@ -7,6 +7,7 @@ Heavy modules are imported by the commands that use them.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -220,6 +221,7 @@ def list_store(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) 
 
 def main() -> None:
     """Run the command; an error meant for the user is printed without a stack trace."""
+    logging.getLogger().setLevel(logging.ERROR)  # libraries warn at import about what is not used here
     try:
         app()
     except GlamError as error:

@@ -8,6 +8,7 @@ In: documents, `holdout`. Out: `models/fold-K.model`; beside the id: the samples
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from pipelines.store.files import write_bytes
 from pipelines.store.hashing import KeyedHash
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
 from quality_filter.classifier import LinearClassifier
-from quality_filter.evaluation import area_under_curve, precision_at_thresholds, reliability
+from quality_filter.evaluation import SCORE_UNITS, auc, count_scores, precision_at, reliability
 from quality_filter.examples import Example, document_examples
 from quality_filter.settings import QualitySettings
 from quality_filter.train import train_classifier
@@ -137,15 +138,32 @@ def _figures(table: pa.Table, classifiers: list[LinearClassifier], folds: Folds)
     fold = folds.of(ids_of(table.column("id").combine_chunks()))
     scores = score_by_fold(classifiers, table.column("text").to_pylist(), fold)
     positive = pa.compute.equal(table.column("label"), POSITIVE).to_numpy()
+    figures: dict[str, Any] = {"positives": int(positive.sum()), "negatives": int((~positive).sum())}
     if positive.all() or not positive.any():
-        return {"positives": int(positive.sum()), "negatives": int((~positive).sum())}
-    return {
-        "positives": int(positive.sum()),
-        "negatives": int((~positive).sum()),
-        "auc": area_under_curve(scores, positive),
-        "precision": precision_at_thresholds(scores, positive),
-        "reliability": reliability(scores, positive),
+        return figures
+    classes = count_scores(scores[positive]), count_scores(scores[~positive])
+    thresholds = [SCORE_UNITS * tenth // 10 for tenth in range(1, 10)]
+    return figures | {
+        "auc": _rounded(auc(*classes)),
+        "precision": [
+            {"score": row.score, "precision": _rounded(row.precision), "recall": _rounded(row.recall)}
+            for row in precision_at(*classes, thresholds)
+        ],
+        "reliability": [
+            {
+                "low": row.low,
+                "high": row.high,
+                "documents": row.documents,
+                "mean_probability": _rounded(row.mean_probability),
+                "positive_share": _rounded(row.positive_share),
+            }
+            for row in reliability(*classes)
+        ],
     }
+
+
+def _rounded(figure: Fraction | None) -> float | None:
+    return None if figure is None else round(float(figure), 6)
 
 
 def score_by_fold(classifiers: list[LinearClassifier], texts: list[str], fold: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -178,9 +179,13 @@ def run(
     if waiting:
         stages = {source: corpus.store.begin(keys[source]) for source in waiting}
         results = _run_job(corpus, stages, {source: files[source] for source in waiting})
+        ledgers = {source: _ledger(source, results[source]) for source in waiting}
+        read = {source: 1 + ledger[source]["raw_bytes"]["read"] for source, ledger in ledgers.items()}
         for source in waiting:
             inputs = [{"path": url, "sha256": digests[url]} for url in files[source]]
-            computed[source] = _finish(corpus.config, source, stages[source], results[source], inputs)
+            share = read[source] / sum(read.values())
+            outcome = _Outcome(ledgers[source], results[source], inputs, share)
+            computed[source] = _finish(corpus.config, source, stages[source], outcome)
     stages_of = {}
     for source in sorted(files):
         stages_of[source] = note(computed.get(source) or _must(corpus.store.finished(keys[source])))
@@ -288,11 +293,19 @@ def _run_job(
     return results
 
 
-def _finish(
-    config: CorpusConfig, source: str, stage: OpenStage, results: list[dict[str, Any]], inputs: list[dict[str, Any]]
-) -> FinishedStage:
+@dataclass(frozen=True)
+class _Outcome:
+    """What the job made of a source: its ledger, results and input files, and its share of the job's raw bytes."""
+
+    ledger: dict[str, Any]
+    results: list[dict[str, Any]]
+    inputs: list[dict[str, Any]]
+    share: float
+
+
+def _finish(config: CorpusConfig, source: str, stage: OpenStage, outcome: _Outcome) -> FinishedStage:
     """Check the ledger and the error budget of a source, write its quarantine, and finish its stage."""
-    ledger = _ledger(source, results)
+    ledger, results = outcome.ledger, outcome.results
     check_extraction(ledger)
     records = ledger[source]["records"]
     quarantine = sorted(
@@ -312,7 +325,8 @@ def _finish(
     side_files = [StoredFile(**result["side_file"]) for result in results if "side_file" in result]
     side_files.append(StoredFile.of("quarantine.jsonl", quarantine_digest, rows=len(quarantine)))
     files = [StoredFile(**result["file"]) for result in results if "file" in result]
-    return stage.finish(files, ledger=ledger, side_files=side_files, side={"input_files": inputs})
+    side = {"input_files": outcome.inputs}
+    return stage.finish(files, ledger=ledger, side_files=side_files, side=side, share=outcome.share)
 
 
 def _ledger(source: str, results: list[dict[str, Any]]) -> dict[str, Any]:

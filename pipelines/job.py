@@ -6,6 +6,7 @@ What the job reads and the store does not hold yet is made first, with the same 
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 
@@ -24,6 +25,7 @@ def main(job: str, arguments: list[str] | None = None) -> None:
     parser.add_argument("--config", required=True, help="corpus configuration (TOML)")
     parser.add_argument("--store", default=os.environ.get("GLAM_STORE", "store"), help="folder or address of the store")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key")
+    logging.getLogger().setLevel(logging.ERROR)  # libraries warn at import about what is not used here
     known, beam_options = parser.parse_known_args(arguments)
     from pipelines.build import build
     from pipelines.config import load_corpus_config

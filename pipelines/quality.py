@@ -16,9 +16,9 @@ from pipelines.documents import ids_of
 from pipelines.store.files import read_bytes
 from pipelines.store.stages import FinishedStage, StageKey
 from quality_filter.classifier import LinearClassifier
+from quality_filter.evaluation import count_scores, histogram_by_source
 
 HISTOGRAM_BINS = 20
-_BIN_WIDTH = -(-(1 << 16) // HISTOGRAM_BINS)
 
 
 class _Score(DecideShard):
@@ -54,7 +54,7 @@ class _Score(DecideShard):
         rows = np.flatnonzero(stays.to_numpy(zero_copy_only=False))
         fold = self._folds.of(ids_of(batch["id"])[rows])
         scores = score_by_fold(self._classifiers, batch["text"].filter(stays).to_pylist(), fold)
-        self._histogram += np.bincount(scores // _BIN_WIDTH, minlength=HISTOGRAM_BINS)[:HISTOGRAM_BINS]
+        self._histogram += np.array(histogram_by_source({"": count_scores(scores)}, HISTOGRAM_BINS)[""])
         columns: dict[str, list[Any]] = {"score": [None] * count, "fold": [None] * count}
         for row, score, number in zip(rows.tolist(), scores.tolist(), fold.tolist(), strict=True):
             columns["score"][row], columns["fold"][row] = score, number

@@ -16,7 +16,6 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from quality_filter.sampling import ParetoTable
 
 from pipelines.corpus import Corpus, run_decision_stage, write_decision
 from pipelines.documents import DECISION_SCHEMAS, ids_of, read_batches
@@ -24,6 +23,7 @@ from pipelines.progress import report
 from pipelines.ranking import ITEM, RankItems, pack_items, places_by_id
 from pipelines.store.hashing import KeyedHash
 from pipelines.store.stages import FinishedStage, StageKey
+from quality_filter.sampling import ParetoTable
 
 SCORE_UNITS = 1 << 16
 SAMPLES_SHOWN = 12

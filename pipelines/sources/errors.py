@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pipelines.store.errors import GlamError
 
-class SourceError(Exception):
+
+class SourceError(GlamError):
     """A source cannot be read: the message names the file or package, the reason and the remedy.
 
     A bad record never raises it: it is quarantined, and the reader goes on.

@@ -177,6 +177,7 @@ class OpenStage:
         summary: Mapping[str, Any] | None = None,
         side_files: Iterable[StoredFile] = (),
         side: Mapping[str, Any] | None = None,
+        share: float = 1.0,
     ) -> FinishedStage:
         """Write the manifest, which makes the stage exist.
 
@@ -186,6 +187,7 @@ class OpenStage:
             summary: figures that the stage tells.
             side_files: files outside every id (provenance, quarantine).
             side: further facts outside every id.
+            share: of the time since the stage was opened that was this stage's, where several were made at once.
         """
         entries = [file.to_json() for file in sorted(files, key=lambda f: f.path)]
         manifest = {
@@ -200,8 +202,8 @@ class OpenStage:
             "summary": dict(summary or {}),
             "side": {
                 "files": [file.to_json() for file in sorted(side_files, key=lambda f: f.path)],
-                "seconds": round(time.monotonic() - self._started, 3),
-                "cpu_seconds": round(_cpu_seconds() - self._cpu, 3),
+                "seconds": round((time.monotonic() - self._started) * share, 3),
+                "cpu_seconds": round((_cpu_seconds() - self._cpu) * share, 3),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 **(side or {}),
             },
