@@ -17,7 +17,8 @@ from trainer.ablation.statistics import DocumentScores, compare
 from trainer.ablation.study import domains
 
 HOSTILE_TEXT = (
-    'Free <script>document.title = "broken"</script><img src="http://192.0.2.1/x.png" onerror="document.title=\'broken\'">'
+    'Free <script>document.title = "broken"</script>'
+    '<img src="http://192.0.2.1/x.png" onerror="document.title=\'broken\'">'
     "</p></article></main><style>body{display:none}</style> & more"
 )
 SOURCES = {
@@ -100,9 +101,7 @@ def _stages(store: Store) -> dict[str, FinishedStage]:
         "extract": stage("extract", {"source": "formasaurus"}, {}),
         "deduplicate": stage("deduplicate", {}, {}),
         "quality": stage("quality", {}, {"auc": 0.981, "folds": 5, "histogram": {"formasaurus": histogram}}),
-        "sample": stage(
-            "sample", {}, {"alpha": "3", "on": "rank", "kept": 225, "dropped": 370, "samples": samples}
-        ),
+        "sample": stage("sample", {}, {"alpha": "3", "on": "rank", "kept": 225, "dropped": 370, "samples": samples}),
         "pack": stage("pack", {"component": "web", "variant": "filtered"}, {}),
     }
 
@@ -179,7 +178,10 @@ def _arm(name: str, version: Version) -> dict:
     end = {"filtered": 4.9, "random": 4.95, "unfiltered": 5.05}[name]
     runs = []
     for seed in SEEDS:
-        curve = [[1024 * 2 * n, round(end + 3.4 * float(np.exp(-n / 22)) + 0.02 * np.sin(n + seed), 4)] for n in range(1, 126)]
+        curve = [
+            [1024 * 2 * n, round(end + 3.4 * float(np.exp(-n / 22)) + 0.02 * np.sin(n + seed), 4)]
+            for n in range(1, 126)
+        ]
         runs.append(
             {
                 "id": f"{seed}{len(name)}" * 16,

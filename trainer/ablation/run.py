@@ -3,8 +3,8 @@
     study file ─▶ build ─▶ versions ─▶ runs (arm × seed), side by side ─▶ paired differences ─▶ study.json, report.html
 
 A run's folder is STORE/runs/ID, ID the first digits of the sha256 over version id, settings, seed, code and libraries:
-finished runs are found, stopped ones go on, and a change of any of these starts another run. A study's id is that of its
-runs and comparisons.
+finished runs are found, stopped ones go on, and a change of any of these starts another run. A study's id is that of
+its runs and comparisons.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Runs side by side: worker processes, one a core, that take the next run as they finish the last.
 
-In: jobs as `trainer.ablation.worker` reads them. Out: finished run folders. A run that is finished costs nothing here; one
-that was stopped goes on. When a worker fails, the others are stopped and the error names the run.
+In: jobs as `trainer.ablation.worker` reads them. Out: finished run folders. A run that was stopped goes on. When a
+worker fails, the others are stopped and the error names the run.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Worker:
 
     def __init__(self, number: int, pool: _Pool) -> None:
         self._pool = pool
-        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop`
         command = [sys.executable, "-m", "trainer.ablation.worker", str(number)]
         self.process = subprocess.Popen(
             command,

@@ -193,7 +193,8 @@ def domains(sources: dict[str, tuple[str, bool]], curated: Sequence[str]) -> lis
     if chosen := tuple(sorted(source for source, component in within.items() if component in curated)):
         found.append(Domain("curated", "curated", chosen))
     for component in sorted(set(within.values())):
-        found.append(Domain(component, "component", tuple(sorted(s for s, c in within.items() if c == component))))
+        chosen = tuple(sorted(source for source, of in within.items() if of == component))
+        found.append(Domain(component, "component", chosen))
     outside = sorted(set(sources) - set(within))
     found += [Domain(source, "out of domain", (source,)) for source in outside]
     several = {domain.name for domain in found if len(domain.sources) > 1}

@@ -49,6 +49,8 @@ def round_step(least: float) -> float:
 
 def tick_label(value: float, step: float) -> str:
     """Write a tick with as many decimals as its step has."""
+    if not value and step >= 1:
+        return "0"
     if step >= 1000:
         return f"{value / 1e6:g}M" if abs(value) >= 1e6 else f"{value / 1e3:g}k"
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
@@ -70,12 +72,12 @@ def forest(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     axis = Axis.around([0.0, *(row[name] for row in rows for name in names if row[name] is not None)])
     placed = []
     for row in rows:
-        place = {name: None if row[name] is None else axis.percent(row[name]) for name in names}
+        place = {name: axis.percent(row[name]) for name in names if row[name] is not None}
         placed.append(
             {
                 "point": place["difference"],
-                "low": place["low"],
-                "width": None if place["low"] is None else round(place["high"] - place["low"], 2),
+                "low": place.get("low"),
+                "width": round(place["high"] - place["low"], 2) if "low" in place else None,
                 "bootstrap_low": place["bootstrap_low"],
                 "bootstrap_width": round(place["bootstrap_high"] - place["bootstrap_low"], 2),
             }

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
-from pipelines.store.files import join, read_json
+from pipelines.store.errors import GlamError
+from pipelines.store.files import exists, join, list_folders, read_json
 from pipelines.store.stages import read_manifest
 from pipelines.store.versions import Version, find_version
 from trainer.ablation.report import corpus
 from trainer.ablation.report.charts import curves, forest
 from trainer.ablation.run_record import run_record
+
+SHORTEST_PREFIX = 4
 
 
 class ReportData(TypedDict):
@@ -24,6 +27,7 @@ class ReportData(TypedDict):
     title: str
     question: str
     created: str
+    curated: list[str]
     comparisons: list[dict[str, Any]]
     flow: list[dict[str, Any]]
     heldout: list[dict[str, Any]]
@@ -61,12 +65,60 @@ def study_report(study: Mapping[str, Any], store_url: str) -> ReportData:
     facts["study"] = study["id"]
     data = _assemble("study", study["title"], study["question"], versions, store_url, study["arms"], facts)
     data["comparisons"] = [_comparison(entry) for entry in study["comparisons"]]
+    data["curated"] = list(study["curated"])
     return data
 
 
-def read_study(store_url: str, identifier: str) -> dict[str, Any]:
-    """Read a study's study.json."""
-    return read_json(join(store_url, "studies", identifier, "study.json"))
+def any_report(reference: str, store_url: str) -> ReportData:
+    """Return the report of what `reference` names.
+
+    Args:
+        reference: a study file (its newest result in the store), a study's id, prefix or name, a run's folder, or the
+            id, prefix or name of a dataset version; looked for in this order.
+        store_url: the store.
+
+    Raises:
+        GlamError: when nothing is named so.
+    """
+    if reference.endswith(".toml"):
+        return study_report(read_json(_study_path(_name_in(reference), store_url, reference)), store_url)
+    if exists(join(reference, "run.json")):
+        return run_report(reference, store_url)
+    found = _matching_studies(reference, store_url)
+    if found:
+        return study_report(read_json(found[-1]), store_url)
+    return version_report(find_version(store_url, reference), store_url)
+
+
+def _name_in(path: str) -> str:
+    from trainer.ablation.study import load_study
+
+    return load_study(path).study.name
+
+
+def _study_path(name: str, store_url: str, reference: str) -> str:
+    found = _matching_studies(name, store_url)
+    if not found:
+        raise GlamError(
+            f"{reference}: the study {name!r} has no result in {store_url}; run it first: "
+            f"glam ablate {reference} --store {store_url}"
+        )
+    return found[-1]
+
+
+def _matching_studies(reference: str, store_url: str) -> list[str]:
+    """Return the study.json of studies with this id, prefix of an id, or name, oldest first."""
+    base = join(store_url, "studies")
+    found = []
+    for identifier in list_folders(base):
+        path = join(base, identifier, "study.json")
+        if not exists(path):
+            continue
+        study = read_json(path)
+        prefixed = len(reference) >= SHORTEST_PREFIX and identifier.startswith(reference)
+        if prefixed or study["name"] == reference:
+            found.append((study["created"], path))
+    return [path for _, path in sorted(found)]
 
 
 def _assemble(
@@ -85,6 +137,7 @@ def _assemble(
         "title": title,
         "question": question,
         "created": str(facts.get("created", "")),
+        "curated": [],
         "comparisons": [],
         "flow": corpus.document_flow(versions),
         "heldout": corpus.heldout_rows(versions),

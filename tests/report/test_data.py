@@ -1,0 +1,116 @@
+"""What goes into a report, and what of it is on the page without a browser."""
+
+import re
+
+import pytest
+
+from pipelines.store.errors import GlamError
+from tests.report.made_study import HOSTILE_TEXT
+from trainer.ablation.report.charts import Axis, curves, forest, histogram, tick_label
+from trainer.ablation.report.data import any_report, study_report
+from trainer.ablation.report.page import render
+
+
+@pytest.fixture(scope="session")
+def data(study, store):
+    return study_report(study, str(store))
+
+
+def test_the_verdict_names_gains_and_losses_apart(data):
+    against_random = data["comparisons"][0]
+    assert against_random["headline"]["domain"] == "curated"
+    assert [row["domain"] for row in against_random["losses"]] == ["web"]
+    assert {"news", "books"} <= {row["domain"] for row in against_random["gains"]}
+    told = {row["domain"] for row in against_random["gains"] + against_random["losses"]}
+    assert not told & {row["domain"] for row in against_random["level"]}
+
+
+def test_every_step_of_the_flow_balances(data):
+    for row in data["flow"]:
+        if row["stage"] != "extract":
+            assert row["in"] == row["out"] + sum(number for _, number in row["dropped"])
+
+
+def test_a_step_that_versions_share_stands_once_and_names_them(data):
+    shared = [row for row in data["flow"] if (row["source"], row["stage"]) == ("formasaurus", "deduplicate")]
+    assert [row["versions"] for row in shared] == [["filtered", "random", "unfiltered"]]
+    (sample,) = [row for row in data["flow"] if row["stage"] == "sample"]
+    assert sample["versions"] == ["filtered"]
+
+
+def test_epochs_are_weight_times_tokens_trained_over_tokens_there_are(data):
+    (web,) = [row for row in data["mixture"][0]["rows"] if row["component"] == "web"]
+    assert web["epochs"] == pytest.approx(0.42 * 256_000 / 90_000)
+
+
+def test_expert_load_is_in_units_of_an_even_share(data):
+    layer = data["experts"][0]["layers"][0]
+    assert sum(layer["loads"]) / len(layer["loads"]) == pytest.approx(1)
+    assert layer["loads"][0] == pytest.approx(0.31 * 4)
+
+
+def test_the_bill_adds_up(data):
+    bill = data["bill"]
+    rows = bill["stages"] + bill["runs"]
+    assert bill["total"]["cpu_seconds"] == pytest.approx(sum(row["cpu_seconds"] for row in rows))
+    assert bill["total"]["flops"] == 9 * (957_087_744_000 + 162_000_000_000)
+
+
+def test_the_file_names_no_address_outside_itself_but_as_text(data):
+    html = render(data)
+    without_samples = re.sub(r'<p class="(where|text)">.*?</p>', "", html, flags=re.S)
+    assert "http://" not in without_samples
+    assert "https://" not in without_samples
+    assert HOSTILE_TEXT not in html
+
+
+@pytest.mark.usefixtures("study")
+def test_a_version_alone_gives_the_corpus_sections(store):
+    data = any_report("filtered", str(store))
+    assert data["kind"] == "version"
+    html = render(data)
+    assert 'id="corpus"' in html
+    assert 'id="scores"' in html
+    assert 'id="verdict"' not in html
+    assert 'id="curves"' not in html
+
+
+@pytest.mark.parametrize("reference", ["demo", "5555", "5" * 32])
+def test_a_study_is_found_by_name_prefix_and_id(study, store, reference):
+    assert any_report(reference, str(store))["title"] == study["title"]
+
+
+@pytest.mark.usefixtures("study")
+def test_what_is_not_there_is_refused_by_name(store):
+    with pytest.raises(GlamError, match="'nothing-of-this-name'"):
+        any_report("nothing-of-this-name", str(store))
+
+
+def test_ticks_are_round_and_within_the_axis():
+    ticks = Axis(-0.0234, 0.0611).ticks()
+    assert [tick["label"] for tick in ticks] == ["−0.02", "0.00", "0.02", "0.04", "0.06"]
+    assert all(0 <= tick["percent"] <= 100 for tick in ticks)
+    assert [tick_label(value, 100_000) for value in (0, 100_000, 1_200_000)] == ["0", "100k", "1.2M"]
+
+
+def test_a_forest_row_without_an_interval_has_a_point_only():
+    row = {"difference": 0.1, "low": None, "high": None, "bootstrap_low": 0.05, "bootstrap_high": 0.15}
+    (place,) = forest([row])["rows"]
+    assert place["low"] is None
+    assert place["width"] is None
+    assert place["bootstrap_low"] < place["point"] < place["bootstrap_low"] + place["bootstrap_width"]
+
+
+def test_a_curve_is_the_mean_of_its_runs_within_their_range():
+    drawn = curves([{"name": "a", "runs": [[(100, 5.0), (200, 3.0)], [(100, 5.0), (200, 4.0)]]}])
+    assert drawn["series"][0]["last"] == 3.5
+    heights = [float(point.split(",")[1]) for point in drawn["series"][0]["band"].split()]
+    line = [float(point.split(",")[1]) for point in drawn["series"][0]["line"].split()]
+    assert min(heights[1:3]) < line[1] < max(heights[1:3])
+
+
+def test_bars_of_a_histogram_fill_the_width_and_the_highest_the_height():
+    bars = histogram([1, 0, 4, 2])
+    assert [bar["left"] for bar in bars] == [0, 25, 50, 75]
+    assert max(bar["height"] for bar in bars) == 100
+    assert bars[1]["height"] == 0
