@@ -7,6 +7,7 @@ noted as `fallback_encoding`. Out: one text a record, or several where `chapters
 
 from __future__ import annotations
 
+import codecs
 import re
 import zipfile
 import zlib
@@ -37,7 +38,7 @@ def _check_pattern(pattern: str) -> str:
 
 def _check_encoding(name: str) -> str:
     try:
-        "".encode(name)
+        codecs.lookup(name)
     except LookupError:
         raise ValueError("not an encoding that Python knows") from None
     return name

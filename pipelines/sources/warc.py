@@ -163,7 +163,7 @@ def _read_header(scanner: Scanner) -> _Header:
         if not content.strip() or not line.endswith(b"\n"):
             break
         if content[0] in " \t" and name:
-            fields[name] += " " + content.strip()
+            fields[name] = f"{fields[name]} {content.strip()}".strip()
             continue
         name, _, value = content.partition(":")
         name = name.strip().lower()

@@ -12,9 +12,9 @@ from typing import Any
 
 NAMESPACE_FILE, NAMESPACE_CATEGORY = "6", "14"
 
-_REMOVED_TAGS = frozenset(
-    ["table", "ref", "references", "gallery", "math", "timeline", "score", "imagemap", "chem", "graph", "mapframe", "templatestyles", "source", "syntaxhighlight", "hiero", "indicator", "section"]
-)
+_REMOVED_TAGS = {"table", "ref", "references", "gallery", "math", "chem", "timeline", "score", "imagemap", "graph"} | {
+    *("mapframe", "templatestyles", "source", "syntaxhighlight", "hiero", "indicator", "section")
+}
 # Interlanguage and sister-project links stand without a label: [[de:Wort]], [[simple:Word]], [[zh-min-nan:…]].
 _INTERWIKI = re.compile(r"[a-z]{2,3}(?:-[a-z-]{2,12})?|simple|roa-rup|be-x-old|cbk-zam|wikt|commons|species")
 # A file by its ending, whatever the wiki calls the namespace (and its aliases, which a dump doesn't tell).
@@ -31,7 +31,7 @@ _EMPTY_BRACKETS = re.compile(r"[ \t]*[(\[（][\s,;:/–—-]*[)\]）]")
 # What templates leave inside brackets: "(, ; born 1879)".
 _BRACKET_START = re.compile(r"([(（])[\s,;]+")
 _BLANKS = re.compile(r"[ \t\u00a0]{2,}")
-_LIST_MARKS = re.compile(r"^[*#:;]+[ \t]*", re.MULTILINE)
+_LIST_MARKS = re.compile(r"^(?:[*#:;]+[ \t]*| (?=\S))", re.MULTILINE)
 _REMAINS = re.compile(r"^\s*(?:\|.*|\{\||\|\}|!.*\|\|.*)$", re.MULTILINE)
 
 
