@@ -47,6 +47,16 @@ from pipelines.store.ledger import check_documents
 from pipelines.store.stages import FinishedStage, StageKey, StoredFile
 
 STATISTICS = "statistics"
+STATISTIC_NAMES = (
+    "bucket_pairs_left_out",
+    "pairs_compared",
+    "pairs_linked",
+    "pairs_linked_through_others",
+    "clusters",
+)
+"""The figures of a run: pairs that crowded buckets did not compare; candidate pairs compared; those at or above the
+threshold; comparisons with a representative that only a chain of pairs led to; clusters of several contents.
+"""
 CLUSTERED, COMPARED, PAIRS, UNRESOLVED = "clustered", "compared", "pairs", "unresolved"
 
 Keyed = tuple[int, Iterable[bytes]]
@@ -316,8 +326,8 @@ def run(corpus: Corpus) -> FinishedStage:
     written = [result for result in results if "file" in result]
     ledger = decision_ledger(written)
     check_documents(key.stage, ledger)
-    summary = {"recall_at_threshold": round(settings.recall, 6)}
-    summary |= {result["statistic"]: result["number"] for result in results if "statistic" in result}
+    found = {result["statistic"]: result["number"] for result in results if "statistic" in result}
+    summary = {"recall_at_threshold": round(settings.recall, 6)} | dict.fromkeys(STATISTIC_NAMES, 0) | found
     return stage.finish([StoredFile(**result["file"]) for result in written], ledger=ledger, summary=summary)
 
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.near_duplicate_corpus import NearDuplicateCorpus, jaccard, make_corpus, word_shingles
+from pipelines import deduplicate as deduplicate_job
+from pipelines import extract
+from pipelines.config import CorpusConfig
+from pipelines.corpus import Corpus
+from pipelines.engine import Engine
 from pipelines.near_duplicates.settings import DeduplicateSettings
+from pipelines.store.stages import FinishedStage, Store
 from tests.pipelines.near_duplicates.corpora import Decisions, Document, deduplicate
 
 PARALLEL = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
@@ -203,3 +211,34 @@ def test_real_pages_lose_their_copies_and_nothing_dissimilar(tmp_path: Path) -> 
     for document, place in zip(edited, range(0, 300, 10), strict=True):
         true = jaccard(shingles[document.id("web")], shingles[documents[place].id("news")])
         assert (reason_of(decided, "web", document) is not None) == (true >= 0.8)
+
+
+def test_as_a_stage_it_is_computed_once_and_spreading_the_work_otherwise_does_not_compute_it_again(
+    tmp_path: Path,
+) -> None:
+    lines = [{"id": str(place), "text": value} for place, value in enumerate([text(), text(7), text() + " z", "short"])]
+    (tmp_path / "pages.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    values = {
+        "name": "small",
+        "sources": {"pages": {"component": "web", "reader": "jsonl", "files": [str(tmp_path / "*.jsonl")]}},
+        "mixture": {"web": {"weight": 1.0}},
+        "versions": {"small": {}},
+    }
+
+    def run(**settings: object) -> FinishedStage:
+        config = CorpusConfig.model_validate(values | {"deduplicate": settings})
+        corpus = Corpus(config, Store(str(tmp_path / "store")), Engine())
+        documents, _ = extract.run(corpus, lambda stage: stage)
+        return deduplicate_job.run(replace(corpus, documents=documents))
+
+    first = run()
+    assert first.ledger == {
+        "pages": {"documents": {"in": 4, "out": 1, "dropped": {"near_duplicate": 2, "too_short": 1}}}
+    }
+    assert first.summary["recall_at_threshold"] == pytest.approx(0.9977, abs=1e-4)
+    assert first.summary["clusters"] == 1
+    assert first.summary["bucket_pairs_left_out"] == 0
+    again = run(partitions=3, rounds=5)
+    assert again.reused
+    assert again.output_id == first.output_id
+    assert not run(threshold=0.97).reused
