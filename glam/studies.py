@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from glam.listing import describe_store
 from glam.tables import bill_table, plan_table, stage_table, verdict_table
 from pipelines.progress import TerminalDisplay
-from pipelines.store.files import StoreError, exists, join
-from pipelines.store.versions import find_version
+from pipelines.store.files import join
 
 
 def plan(path: str, store: str) -> dict[str, Any]:
@@ -51,33 +49,8 @@ def run(path: str, store: str, beam_options: Sequence[str], report: str | None =
 
 
 def write_report(reference: str, store: str, out: str) -> None:
-    """Write the report of a version (id, prefix or name), a run (its folder) or a study (its file or id).
-
-    Raises:
-        GlamError: when the store has nothing of that name.
-    """
-    from trainer.ablation.report.data import read_study, run_report, study_report, version_report
+    """Write the report of a version (id, prefix or name), a run (its folder) or a study (its file or id)."""
+    from trainer.ablation.report.data import any_report
     from trainer.ablation.report.page import write_page
 
-    if exists(join(reference, "run.json")):
-        data = run_report(reference, store)
-    elif (study := _study_id(reference, store)) is not None:
-        data = study_report(read_study(store, study), store)
-    else:
-        data = version_report(find_version(store, reference), store)
-    write_page(data, out)
-
-
-def _study_id(reference: str, store: str) -> str | None:
-    """Return the id of the study that a file (the newest of its name), an id or a prefix of 4 digits or more names."""
-    studies = describe_store(store)["studies"]
-    if reference.endswith(".toml"):
-        from trainer.ablation.study import load_study
-
-        name = load_study(reference).study.name
-        named = [study["id"] for study in studies if study["name"] == name]
-        if not named:
-            raise StoreError(f"{store}: the study {name!r} was not run; run it with `glam ablate {reference}`")
-        return str(named[-1])
-    fitting = [study["id"] for study in studies if len(reference) >= 4 and study["id"].startswith(reference)]
-    return str(fitting[0]) if len(fitting) == 1 else None
+    write_page(any_report(reference, store), out)

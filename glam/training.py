@@ -51,8 +51,8 @@ def run_evaluation(run: str, store: str, tasks: Sequence[str]) -> dict[str, Any]
     unknown = [task for task in tasks if task != "heldout" and not task.startswith("heldout/")]
     if unknown:
         raise GlamError(f"--tasks {unknown[0]}: there is no such task; there are heldout and heldout/SOURCE")
-    from trainer.ablation.statistics import score_interval
     from trainer.evaluation.bits_per_byte import evaluate
+    from trainer.evaluation.intervals import ratio_interval
     from trainer.run_folder import read_run
 
     version = find_version(store, read_run(run)["version"]["id"])
@@ -63,7 +63,7 @@ def run_evaluation(run: str, store: str, tasks: Sequence[str]) -> dict[str, Any]
     answer = {}
     for source, entry in scores.items():
         if "heldout" in tasks or f"heldout/{source}" in tasks:
-            low, high = score_interval(entry.bits, entry.bytes)
+            low, high = ratio_interval(entry.bits, entry.bytes)
             figures = {"score": entry.bits_per_byte, "low": low, "high": high, "n": len(entry.ids), "chance": None}
             answer[f"heldout/{source}"] = figures
     if not answer:

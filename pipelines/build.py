@@ -141,7 +141,7 @@ class _Steps:
 
     def pack(self) -> None:
         """Pack every variant of every component, and the held-out documents."""
-        self._packed = {
+        self._packed: mix.Packed = {
             (component, variant): self._note(pack.run_component(self._corpus, self._tokenizer, component, variant))
             for component, variant in self._config.variants()
         }

@@ -1,9 +1,12 @@
-"""Train the quality classifier: curated text against other web pages, once for every fold, so that no model scores what it learned from.
+"""Train the quality classifier: curated text against other web pages, once for every fold, so that no model scores
+what it learned from.
 
-Positives and negatives are declared by source and host; a document that fits both is a positive. A document's fold is hash(seed, `fold`, id) mod folds, and model k
-learns from the training documents of all other folds. Held-out documents were seen by no model: the figures are theirs.
+Positives and negatives are declared by source and host; a document that fits both is a positive. A document's fold is
+hash(seed, `fold`, id) mod folds, and model k learns from the training documents of all other folds. Held-out
+documents were seen by no model: the figures are theirs.
 
-In: documents, `holdout`. Out: `models/fold-K.model`; beside the id: the samples. Alone: `python -m pipelines.classifier --config FILE --store DIR`.
+In: documents, `holdout`. Out: `models/fold-K.model`; beside the id: the samples. Alone: `python -m
+pipelines.classifier --config FILE --store DIR`.
 """
 
 from __future__ import annotations

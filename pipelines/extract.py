@@ -203,7 +203,8 @@ def find_files(config: CorpusConfig) -> tuple[dict[str, list[str]], dict[str, li
     Raises:
         SourceError: when a source has no file at all.
     """
-    files, missing = {}, {}
+    files: dict[str, list[str]] = {}
+    missing: dict[str, list[str]] = {}
     for source, settings in config.sources.items():
         urls: set[str] = set()
         for pattern in settings.files:
@@ -257,7 +258,8 @@ def _run_job(
     shards = corpus.config.extract.shards
     first = stages[min(stages)]
     names = sorted(corpus.config.sources)
-    work, outputs = [], []
+    work: list[dict[str, Any]] = []
+    outputs: list[dict[str, Any]] = []
     for source, stage in stages.items():
         base = names.index(source) * ADDRESS_SHARDS
         settings = corpus.config.sources[source]
@@ -335,7 +337,7 @@ def _ledger(source: str, results: list[dict[str, Any]]) -> dict[str, Any]:
     ]
     for result in results:
         if "documents" in result:
-            out = {(source, "documents", "out"): result["documents"], (source, "documents", "copies"): result["copies"]}
+            out: dict[tuple[str, ...], int] = {(source, "documents", "out"): result["documents"], (source, "documents", "copies"): result["copies"]}
             counts.append(out)
         for line in result.get("counts", ()):
             *path, number = line.split("\t")

@@ -110,7 +110,8 @@ def version_ledger(corpus: Corpus, variants: Mapping[str, str]) -> dict[str, Any
         extracted = corpus.documents[source].ledger[source]
         variant = variants.get(corpus.config.sources[source].component, "all")
         jobs = ["deduplicate", "holdout", *({"filtered": ["sample"], "random": ["subset"]}.get(variant, []))]
-        stages, dropped = {}, {}
+        stages: dict[str, Any] = {}
+        dropped: dict[str, int] = {}
         remaining = extracted["documents"]["out"]
         for job in jobs:
             counts = corpus.decisions[job].ledger[source]["documents"]
