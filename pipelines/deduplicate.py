@@ -19,10 +19,8 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import pyarrow as pa
 
-from pipelines.corpus import Corpus, decision_ledger, write_decision
-from pipelines.documents import DECISION_SCHEMAS, read_table
+from pipelines.corpus import Corpus, decision_ledger
 from pipelines.engine import read_results, read_work_list, write_results, write_work_list
 from pipelines.near_duplicates.clusters import (
     decide,
@@ -38,11 +36,11 @@ from pipelines.near_duplicates.fingerprints import CONTENTS, INELIGIBLE, READ, F
 from pipelines.near_duplicates.jaccard import COMPARISON, at_least
 from pipelines.near_duplicates.lsh import BAND_ENTRY, bucket_pairs
 from pipelines.near_duplicates.mixing import partition_of
-from pipelines.near_duplicates.records import CONTENT, DECISION, MEMBER, PENDING, REASONS, ROOTED
+from pipelines.near_duplicates.records import CONTENT, MEMBER, PENDING, ROOTED
 from pipelines.near_duplicates.settings import DeduplicateSettings, describe
-from pipelines.near_duplicates.shuffle import load, node_address, node_row, scatter
+from pipelines.near_duplicates.shuffle import load, node_address, scatter
 from pipelines.near_duplicates.verification import ComparePairs
-from pipelines.store.files import StoreError
+from pipelines.near_duplicates.writing import WriteDecisions
 from pipelines.store.ledger import check_documents
 from pipelines.store.stages import FinishedStage, StageKey, StoredFile
 
@@ -166,39 +164,6 @@ class _Resolve(beam.DoFn):
         yield from scatter(decisions, node_address(decisions["node"]))
 
 
-class _Write(beam.DoFn):
-    """Writes a decision shard, and refuses to unless every document has exactly one decision."""
-
-    def process(self, joined: Joined) -> Iterator[dict[str, Any]]:
-        """Write one shard and yield its result; `in` is what the first pass read, the rest what was decided."""
-        (work,), (read,) = joined[1]["work"], joined[1]["read"]
-        ids = read_table(work["documents"], ["id"]).column("id").combine_chunks()
-        decisions = np.sort(load(joined[1]["decisions"], DECISION), order="node")
-        if not np.array_equal(node_row(decisions["node"]), np.arange(len(ids))):
-            raise StoreError(
-                f"{work['documents']}: {len(ids)} documents have {len(decisions)} decisions; "
-                "this is a defect of the stage: please report it with the configuration"
-            )
-        numbers = np.bincount(decisions["reason"], minlength=len(REASONS)).tolist()
-        counts = {"in": read} | {reason or "out": number for reason, number in zip(REASONS, numbers, strict=True)}
-        yield write_decision(work, _table(ids, decisions), counts)
-
-
-def _table(ids: pa.Array, decisions: np.ndarray) -> pa.Table:
-    schema = DECISION_SCHEMAS["deduplicate"]
-    missing = decisions["union"] == 0
-    present = pa.py_buffer(np.packbits(~missing, bitorder="little").tobytes())
-    representatives = pa.py_buffer(decisions["representative"].tobytes())
-    jaccard = (decisions["intersection"] / np.maximum(decisions["union"], 1)).astype(np.float32)
-    columns = [
-        ids,
-        pa.array(REASONS, pa.string()).take(pa.array(decisions["reason"])),
-        pa.Array.from_buffers(pa.binary(16), len(ids), [present, representatives]),
-        pa.array(jaccard, schema.field("jaccard").type, mask=missing),
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
 class Deduplicate(beam.PTransform):
     """Work items (one a document shard) → results: {source, file, counts} of each decision shard written, and
     {statistic, number} of each figure of the run.
@@ -229,7 +194,7 @@ class Deduplicate(beam.PTransform):
                 "read": read[READ],
             }
             | "Meet documents" >> beam.CoGroupByKey()
-            | "Write" >> beam.ParDo(_Write())
+            | "Write" >> beam.ParDo(WriteDecisions())
         )
         totals = (
             (*link_statistics, cluster_statistics)

@@ -68,30 +68,31 @@ class _SendShingleSets(beam.DoFn):
 
     def _compare_at_home(self, url: str, pairs: np.ndarray) -> Iterator[Any]:
         if len(pairs):
-            messages = ((int(first), np.array([second])) for first, second in pairs)
             nodes = np.unique(np.concatenate((pairs["first"], pairs["second"])))
-            sets = dict(read_shingle_sets(url, node_row(nodes), self._width))
-            compared = [
-                compare(int(first), int(second[0]), sets[first & 0xFFFFFFFF], sets[int(second[0]) & 0xFFFFFFFF])
-                for first, second in messages
-            ]
+            sets = dict(zip(nodes.tolist(), self._shingle_sets(url, nodes), strict=True))
+            compared = [compare(first, second, sets[first], sets[second]) for first, second in pairs.tolist()]
             yield beam.pvalue.TaggedOutput(COMPARED, np.array(compared, COMPARISON).tobytes())
 
     def _send(self, url: str, pairs: np.ndarray) -> Iterator[Any]:
-        firsts, starts = np.unique(pairs["first"], return_index=True)
-        targets_of = dict(zip(node_row(firsts).tolist(), np.split(pairs["second"], starts[1:]), strict=False))
-        node_of = dict(zip(node_row(firsts).tolist(), firsts.tolist(), strict=True))
+        if not len(pairs):
+            return
+        nodes, starts = np.unique(pairs["first"], return_index=True)
+        partners = np.split(pairs["second"], starts[1:])
         waiting: dict[int, list[bytes]] = {}
         size = 0
-        for row, shingles in read_shingle_sets(url, node_row(firsts), self._width):
-            for address, targets in _by_address(targets_of[row]):
-                message = ShingleSetMessage(node_of[row], targets, shingles).encode()
+        for node, others, shingles in zip(nodes.tolist(), partners, self._shingle_sets(url, nodes), strict=True):
+            for address, targets in _by_address(others):
+                message = ShingleSetMessage(node, targets, shingles).encode()
                 waiting.setdefault(address, []).append(message)
                 size += len(message)
             if size >= BUFFER_BYTES:
                 yield from _tagged_blocks(waiting)
                 waiting, size = {}, 0
         yield from _tagged_blocks(waiting)
+
+    def _shingle_sets(self, url: str, nodes: Words) -> Iterator[Words]:
+        """Yield the shingle sets of sorted nodes of this shard, in order."""
+        return (shingles for _, shingles in read_shingle_sets(url, node_row(nodes), self._width))
 
 
 def _by_address(nodes: Words) -> Iterator[tuple[int, Words]]:
