@@ -26,13 +26,15 @@ _FNV_PRIME = 16777619
 _PAIR_MULTIPLIER = 116049371
 _BLANK = 0x20
 _SEPARATOR = f" {END_OF_LINE} ".encode()
-_RESERVED = re.compile(rf"(?<!\S)(?:{END_OF_LINE}(?!\S)|{LABEL_PREFIX}\S*)")
 # First bytes of UTF-8: 0xC2 begins U+0080 to U+00BF, 0xC3 U+00C0 to U+00FF; 0xE2 0x80 to 0xE2 0x83 U+2000 to U+20FF.
 _FIRST_LEAD, _LATIN_1_LEAD, _PUNCTUATION_LEAD = 0xC2, 0xC3, 0xE2
 # The space separators (Unicode category Zs) beyond ASCII, by their first byte.
+_WIDE = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _WIDE_SPACES: dict[int, list[bytes]] = {}
-for _space in "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000":
+for _space in _WIDE:
     _WIDE_SPACES.setdefault(_space.encode()[0], []).append(_space.encode())
+_LETTER = rf"[^\x00-\x20{_WIDE}]"
+_RESERVED = re.compile(rf"(?<!{_LETTER})(?:{END_OF_LINE}(?!{_LETTER})|{LABEL_PREFIX}{_LETTER}*)")
 # Below this many words at once, stepping through them in numpy costs more than finishing each one in Python.
 _FEW_WORDS = 24
 _LONG_WORD = 255

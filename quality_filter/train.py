@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from quality_filter import train_process
 from quality_filter.classifier import LinearClassifier
 from quality_filter.collapse import NEGATIVE_LABEL, POSITIVE_LABEL
 from quality_filter.examples import Example, Order, balance, choose_examples
@@ -81,7 +82,7 @@ def _describe(chosen: list[Example], lines: int, settings: QualitySettings) -> d
 
 
 def _run(job: Path, text: Path, epochs: int, progress: Progress | None) -> None:
-    command = [sys.executable, "-m", "quality_filter.train_process", str(job)]
+    command = [sys.executable, "-m", train_process.__name__, str(job)]
     with (job.parent / "log.txt").open("w+", encoding="utf-8", errors="replace") as log:
         process = subprocess.Popen(command, env=_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
