@@ -73,7 +73,7 @@ def test_a_vocabulary_larger_than_the_text_is_refused_with_the_largest_possible(
 
 def test_a_vocabulary_smaller_than_the_alphabet_is_refused():
     alphabet = "".join(chr(0x4E00 + n) for n in range(400))
-    with pytest.raises(ValueError, match="vocabulary_size = 300 .* lower character_coverage"):
+    with pytest.raises(ValueError, match=r"vocabulary_size = 300 .* lower character_coverage"):
         train_tokenizer([alphabet], SETTINGS.model_copy(update={"vocabulary_size": 300, "character_coverage": 1.0}))
 
 
