@@ -21,7 +21,7 @@ _STORY, _STORY_END = b"<REUTERS", b"</REUTERS>"
 _STORY_PATTERN = re.compile(_STORY)
 _DATE = re.compile(r"\d{1,2}-[A-Z]{3}-\d{4} \d{2}:\d{2}:\d{2}")
 # The wire's sign-off: "Reuter" alone on the last line, then an end-of-text character.
-_SIGN_OFF = re.compile(r"\n\s*reuters?[.;]?\s*$", re.IGNORECASE)
+_SIGN_OFF = re.compile(r"\n[ \t]*reuters?[.;]?\s*$", re.IGNORECASE)
 _INDENTED = re.compile(r"\n(?=[ \t]{2,})")
 _COLUMNS = re.compile(r"\S {3,}\S")
 

@@ -7,7 +7,7 @@ noted as `fallback_encoding`. Out: one text a record, or several where `chapters
 
 from __future__ import annotations
 
-import codecs
+import encodings
 import re
 import zipfile
 import zlib
@@ -37,10 +37,10 @@ def _check_pattern(pattern: str) -> str:
 
 
 def _check_encoding(name: str) -> str:
-    try:
-        codecs.lookup(name)
-    except LookupError:
-        raise ValueError("not an encoding that Python knows") from None
+    # Not codecs.lookup: an installed package may have hooked itself in there for every unknown name.
+    codec = encodings.search_function(name.lower().replace("-", "_"))
+    if codec is None or not codec._is_text_encoding:
+        raise ValueError("not an encoding that Python knows")
     return name
 
 

@@ -32,7 +32,13 @@ _EMPTY_BRACKETS = re.compile(r"[ \t]*[(\[（][\s,;:/–—-]*[)\]）]")
 _BRACKET_START = re.compile(r"([(（])[\s,;]+")
 _BLANKS = re.compile(r"[ \t\u00a0]{2,}")
 _LIST_MARKS = re.compile(r"^(?:[*#:;]+[ \t]*| (?=\S))", re.MULTILINE)
-_REMAINS = re.compile(r"^\s*(?:\|.*|\{\||\|\}|!.*\|\|.*)$", re.MULTILINE)
+_REMAINS = re.compile(r"^[ \t]*(?:\|.*|\{\||\|\}|!.*\|\|.*)$", re.MULTILINE)
+
+
+# The parser reads to the end of the page for every table or tag that is never closed: quadratic time.
+_MAX_UNCLOSED = 100
+_OPENING_TAG = re.compile(r"<[a-zA-Z][a-zA-Z0-9]*(?=[\s>/])(?<!<br)(?<!<hr)(?<!<li)")
+_CLOSING_TAG = re.compile(r"</[a-zA-Z]|/>")
 
 
 class WikitextError(Exception):
@@ -48,11 +54,14 @@ def plain_text(wikitext: str, removed_namespaces: frozenset[str]) -> str:
             wiki's language.
 
     Raises:
-        WikitextError: when the parser fails.
+        WikitextError: when the parser fails, or would take forever.
     """
     import mwparserfromhell
     from mwparserfromhell.parser import ParserError
 
+    unclosed_tags = len(_OPENING_TAG.findall(wikitext)) - len(_CLOSING_TAG.findall(wikitext))
+    if max(unclosed_tags, wikitext.count("{|") - wikitext.count("|}")) > _MAX_UNCLOSED:
+        raise WikitextError(f"more than {_MAX_UNCLOSED} tables or tags are opened and not closed")
     try:
         code = mwparserfromhell.parse(wikitext.replace(_HEADING_MARK, ""), skip_style_tags=True)
         _remove_apparatus(code, removed_namespaces)
@@ -111,6 +120,8 @@ def _is_removed_link(link: Any, removed_namespaces: frozenset[str]) -> bool:
 
 def _clean(text: str) -> str:
     """Mend what the removed parts leave behind."""
+    # Blanks first: the patterns after it would try every one of a long run.
+    text = _BLANKS.sub(" ", text)
     text = text.replace("'''''", "").replace("'''", "").replace("''", "")
     text = _MAGIC_WORD.sub("", text)
     text = _REMAINS.sub("", text)

@@ -6,7 +6,7 @@ import gzip
 import pytest
 
 from pipelines.sources.mediawiki import MediaWikiReader
-from pipelines.sources.wikitext import plain_text
+from pipelines.sources.wikitext import WikitextError, plain_text
 
 HEAD = (
     "<mediawiki><siteinfo><dbname>testwiki</dbname><base>https://test.example/wiki/Main</base><namespaces>"
@@ -120,6 +120,12 @@ def test_page_larger_than_the_limit_is_passed_over(read, tally):
 )
 def test_wikitext(wikitext, text):
     assert plain_text(wikitext, REMOVED).strip() == text
+
+
+@pytest.mark.parametrize("opening", ["<ref>", "{|\n", "<div class=x>"])
+def test_markup_that_is_never_closed_is_refused_at_once(opening):
+    with pytest.raises(WikitextError, match="not closed"):
+        plain_text(opening * 30_000, REMOVED)
 
 
 def test_headings_stay_where_text_stands_beneath_them():

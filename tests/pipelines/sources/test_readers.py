@@ -71,7 +71,7 @@ def test_options_are_checked_with_the_name_of_the_key(name):
 def test_options_that_are_refused():
     for options, problem in [
         ({"chapters": "("}, "not a regular expression"),
-        ({"fallback_encoding": "utf-99"}, "not an encoding"),
+        ({"fallback_encoding": "no-such-encoding"}, "not an encoding"),
         ({"split": "page"}, "'file', 'line' or 'fortune'"),
     ]:
         with pytest.raises(ValueError, match=problem):
