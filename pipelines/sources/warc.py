@@ -131,7 +131,10 @@ class WarcReader(Reader):
         """Extract the page of a response record."""
         if not header.get("content-type").lower().startswith("application/http"):
             return Skipped("not_http")
-        response = _parse_http(body, auto_decode="none")
+        try:
+            response = _parse_http(body, auto_decode="none")
+        except OSError as error:
+            return Quarantined("bad_http", str(error))
         status = response.http_headers.status_code
         if status is None:
             return Quarantined("bad_http", "no HTTP status line at the start of the body")

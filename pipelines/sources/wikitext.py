@@ -35,9 +35,10 @@ _LIST_MARKS = re.compile(r"^(?:[*#:;]+[ \t]*| (?=\S))", re.MULTILINE)
 _REMAINS = re.compile(r"^[ \t]*(?:\|.*|\{\||\|\}|!.*\|\|.*)$", re.MULTILINE)
 
 
-# The parser reads to the end of the page for every table or tag that is never closed: quadratic time.
+# The parser reads to the end of the page for every table, tag, link or template that is never closed: quadratic time.
 _MAX_UNCLOSED = 100
 _OPENING_TAG = re.compile(r"<[a-zA-Z][a-zA-Z0-9]*(?=[\s>/])(?<!<br)(?<!<hr)(?<!<li)")
+_OPENING_LINK = re.compile(r"\[(?:[a-z]{2,10}:)?//|\[mailto:")
 _CLOSING_TAG = re.compile(r"</[a-zA-Z]|/>")
 
 
@@ -59,9 +60,8 @@ def plain_text(wikitext: str, removed_namespaces: frozenset[str]) -> str:
     import mwparserfromhell
     from mwparserfromhell.parser import ParserError
 
-    unclosed_tags = len(_OPENING_TAG.findall(wikitext)) - len(_CLOSING_TAG.findall(wikitext))
-    if max(unclosed_tags, wikitext.count("{|") - wikitext.count("|}")) > _MAX_UNCLOSED:
-        raise WikitextError(f"more than {_MAX_UNCLOSED} tables or tags are opened and not closed")
+    if _unclosed(wikitext) > _MAX_UNCLOSED:
+        raise WikitextError(f"more than {_MAX_UNCLOSED} tables, tags, links or templates are opened and not closed")
     try:
         code = mwparserfromhell.parse(wikitext.replace(_HEADING_MARK, ""), skip_style_tags=True)
         _remove_apparatus(code, removed_namespaces)
@@ -69,6 +69,14 @@ def plain_text(wikitext: str, removed_namespaces: frozenset[str]) -> str:
     except (ParserError, ValueError, RecursionError) as error:
         raise WikitextError(f"{type(error).__name__}: {error}") from error
     return _drop_empty_sections(_clean(text))
+
+
+def _unclosed(wikitext: str) -> int:
+    tags = len(_OPENING_TAG.findall(wikitext)) - len(_CLOSING_TAG.findall(wikitext))
+    tables = wikitext.count("{|") - wikitext.count("|}")
+    links = len(_OPENING_LINK.findall(wikitext)) - wikitext.count("]")
+    templates = wikitext.count("{{") - wikitext.count("}}")
+    return max(tags, tables, links, templates)
 
 
 def _remove_apparatus(code: Any, removed_namespaces: frozenset[str]) -> None:

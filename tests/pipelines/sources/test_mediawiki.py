@@ -122,7 +122,7 @@ def test_wikitext(wikitext, text):
     assert plain_text(wikitext, REMOVED).strip() == text
 
 
-@pytest.mark.parametrize("opening", ["<ref>", "{|\n", "<div class=x>"])
+@pytest.mark.parametrize("opening", ["<ref>", "{|\n", "<div class=x>", "[http://a.example ", "{{a|"])
 def test_markup_that_is_never_closed_is_refused_at_once(opening):
     with pytest.raises(WikitextError, match="not closed"):
         plain_text(opening * 30_000, REMOVED)

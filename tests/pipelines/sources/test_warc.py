@@ -161,6 +161,7 @@ def test_header_without_a_usable_length(read, tally, length):
         ("200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip", b"not gzip", "!bad_http_encoding"),
         ("200 OK\r\nContent-Type: text/html", b"<div>" * 10_000, "!nested_too_deep"),
         ("what?", b"<p>text</p>", "!bad_http"),
+        ("200 OK\r\nX: " + "x" * 40_000, b"<p>text</p>", "!bad_http"),
     ],
 )
 def test_pages_that_give_no_document(read, tally, http, body, reason):
