@@ -88,12 +88,13 @@ class Select(Settings):
 
 
 class HoldOut(Settings):
-    """What nothing is trained on: a share of each source's duplicate clusters, at least `minimum` of them, and
-    whole sources.
+    """What nothing is trained on: a share of each source's duplicate clusters, at least `minimum` of them and at most
+    `maximum` (0: no limit), and whole sources.
     """
 
     share: float = Field(0.05, ge=0, lt=1)
     minimum: int = Field(1, ge=0)
+    maximum: int = Field(0, ge=0)
     sources: list[Name] = Field(default_factory=list)
 
 

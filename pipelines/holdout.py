@@ -1,7 +1,7 @@
 """Hold out: the documents that no classifier, tokenizer or mixture ever sees.
 
 The unit is the duplicate cluster, which is its representative, since the others are gone; of books the reader makes
-one document a chapter. Each source gives its own share (at least `minimum` documents, never all of them), those first
+one document a chapter. Each source gives its own share (within limits, never all of it), those first
 in the order of hash(seed, `holdout`, id). Sources named under `holdout.sources` are held
 out whole: they are the out-of-domain set.
 
@@ -17,6 +17,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from pipelines.config import HoldOut
 from pipelines.corpus import ADDRESS_SHARDS, Corpus, run_decision_stage, write_decision
 from pipelines.documents import DECISION_SCHEMAS, ids_of, read_batches
 from pipelines.progress import report
@@ -25,9 +26,12 @@ from pipelines.store.hashing import KeyedHash
 from pipelines.store.stages import FinishedStage, StageKey
 
 
-def quota(documents: int, share: float, minimum: int) -> int:
-    """Return how many of `documents` to hold out: the share rounded down, at least `minimum`, never all."""
-    return max(0, min(documents - 1, max(int(documents * share), minimum)))
+def quota(documents: int, settings: HoldOut) -> int:
+    """Return how many of `documents` to hold out: the share rounded down, within the limits, never all."""
+    wanted = max(int(documents * settings.share), settings.minimum)
+    if settings.maximum:
+        wanted = min(wanted, settings.maximum)
+    return max(0, min(documents - 1, wanted))
 
 
 def _staying(work: dict[str, Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -59,8 +63,8 @@ class _Items(beam.DoFn):
 class _Split(beam.DoFn):
     """Writes the decision shard from the places of its documents."""
 
-    def __init__(self, share: float, minimum: int, out_of_domain: list[str]) -> None:
-        self._share, self._minimum, self._out_of_domain = share, minimum, set(out_of_domain)
+    def __init__(self, settings: HoldOut) -> None:
+        self._settings = settings
 
     def process(self, joined: tuple[int, dict[str, Any]]) -> Iterable[dict[str, Any]]:
         """Write one shard."""
@@ -83,10 +87,10 @@ class _Split(beam.DoFn):
         yield write_decision(work, table, counts)
 
     def _split(self, source: str, place: tuple[int, int]) -> str:
-        if source in self._out_of_domain:
+        if source in self._settings.sources:
             return "out_of_domain"
         before, total = place
-        return "heldout" if before < quota(total, self._share, self._minimum) else "train"
+        return "heldout" if before < quota(total, self._settings) else "train"
 
 
 def run(corpus: Corpus) -> FinishedStage:
@@ -101,7 +105,7 @@ def run(corpus: Corpus) -> FinishedStage:
         return (
             {"work": addressed, "places": places}
             | "Meet documents" >> beam.CoGroupByKey()
-            | "Split" >> beam.ParDo(_Split(settings.share, settings.minimum, settings.sources))
+            | "Split" >> beam.ParDo(_Split(settings))
         )
 
     return run_decision_stage(corpus, key, build, jobs=["deduplicate"])

@@ -7,6 +7,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
+from pipelines.config import HoldOut
 from pipelines.holdout import quota
 from pipelines.ranking import ITEM, RankItems, pack_items, places_by_id
 
@@ -58,7 +59,9 @@ def address_of(items, identifier):
 
 
 def test_the_quota_leaves_something_to_train_on():
-    assert quota(100, 0.15, 1) == 15
-    assert quota(3, 0.15, 1) == 1  # the minimum
-    assert quota(1, 0.15, 1) == 0  # never all of a source
-    assert quota(0, 0.15, 1) == 0
+    settings = HoldOut(share=0.15, minimum=2, maximum=40)
+    assert quota(100, settings) == 15
+    assert quota(4, settings) == 2  # the minimum
+    assert quota(2, settings) == 1  # never all of a source
+    assert quota(0, settings) == 0
+    assert quota(1000, settings) == 40  # the maximum
