@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.store.configuration import ConfigError
+from trainer.config import load_training_config
+
+DEMO = Path(__file__).parents[2] / "configs" / "training" / "demo.toml"
+
+
+def test_the_demo_configuration_loads_with_overrides():
+    config = load_training_config(str(DEMO), ["model.experts=8", "training.seed=3", "version=all"])
+    assert (config.model.experts, config.training.seed, config.version) == (8, 3, "all")
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("model.layers=3", ["demo.toml", "model.layers", "multiple of 2", "3"]),
+        ("model.expert=3", ["demo.toml", "model.expert", "no such key"]),
+        ("training.steps=many", ["demo.toml", "training.steps", "integer", "many"]),
+        ("model.experts=1", ["demo.toml", "model", "at least 2 experts", "0 for a dense model"]),
+        ("model.relative_max_distance=16", ["relative_max_distance", "16", "must exceed"]),
+        ("optimizer.learning_rate=inf", ["optimizer.learning_rate", "finite"]),
+    ],
+)
+def test_a_wrong_value_is_refused_by_file_key_value_and_constraint(override, parts):
+    with pytest.raises(ConfigError) as caught:
+        load_training_config(str(DEMO), [override])
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_changes_are_validated_and_name_their_place():
+    config = load_training_config(str(DEMO))
+    assert config.changed({"model": {"experts": 0}}, "arm dense").model.experts == 0
+    with pytest.raises(ConfigError, match=r"arm dense: model\.heads"):
+        config.changed({"model": {"heads": 0}}, "arm dense")
+
+
+def test_settings_cost_and_run_folder_import_no_jax():
+    program = (
+        "import sys, trainer.config, trainer.accounting, trainer.run_folder, trainer.batch; print('jax' in sys.modules)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=DEMO.parents[2]
+    )
+    assert shown.stdout.strip() == "False"
