@@ -8,10 +8,10 @@ import numpy as np
 
 from quality_filter.classifier import LOGIT_BITS, LinearClassifier
 from quality_filter.features import LABEL_PREFIX, hash_vocabulary
+from quality_filter.word_table import LARGEST_WEIGHT
 
 POSITIVE_LABEL = f"{LABEL_PREFIX}positive"
 NEGATIVE_LABEL = f"{LABEL_PREFIX}negative"
-_LARGEST_WEIGHT = np.iinfo(np.int16).max
 
 
 def collapse(model: Any, training: dict[str, Any]) -> LinearClassifier:
@@ -22,7 +22,7 @@ def collapse(model: Any, training: dict[str, Any]) -> LinearClassifier:
     """
     weights = _feature_weights(model)
     fraction_bits = _fraction_bits(float(np.abs(weights).max()))
-    quantized = np.rint(weights * (1 << fraction_bits)).astype(np.int16)
+    quantized = np.rint(weights * (1 << fraction_bits)).astype(np.int32)
     words = model.get_words()
     # fastText orders its words by frequency, so the first of equal hashes is the more frequent word's.
     hashes = hash_vocabulary(words)
@@ -49,8 +49,8 @@ def _feature_weights(model: Any) -> np.ndarray:
 
 
 def _fraction_bits(largest: float) -> int:
-    """Return the most binary places with which the largest weight still fits in 16 bits."""
+    """Return the most binary places with which the largest weight still fits."""
     for bits in range(LOGIT_BITS, -1, -1):
-        if largest * (1 << bits) <= _LARGEST_WEIGHT:
+        if largest * (1 << bits) <= LARGEST_WEIGHT:
             return bits
     raise ValueError(f"training diverged: the largest weight is {largest:g}; lower [quality.classifier] learning_rate")
