@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from typing import IO, Any
 from pipelines.progress import Display
 from pipelines.store.code_identity import ROOT
 from pipelines.store.errors import GlamError
+from pipelines.store.hashing import canonical_json
 
 TAIL_CHARACTERS = 2000
 
@@ -35,6 +35,11 @@ def worker_environment() -> dict[str, str]:
 
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, **single_core_environment(), "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def program(job: Job) -> bytes:
+    """Return what the compiled program of a job depends on; jobs with the same share it within a process."""
+    return canonical_json({name: job["config"][name] for name in ("model", "optimizer", "training")})
 
 
 class _Worker:
@@ -56,7 +61,8 @@ class _Worker:
         self.thread = threading.Thread(target=self._feed, daemon=True)
 
     def _feed(self) -> None:
-        while (job := self._pool.next_job()) is not None:
+        job = None
+        while (job := self._pool.next_job(job)) is not None:
             if not self._do(job):
                 self._pool.fail(self._complaint(job))
                 return
@@ -103,20 +109,27 @@ class _Pool:
     """Jobs to do, and how far they are."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self._waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        for job in jobs:
-            self._waiting.put(job)
+        self._waiting = list(jobs)
         self._lock = threading.Lock()
+        self._started: set[bytes] = set()
         self._tokens: dict[str, int] = {}
         self.done = 0
         self.complaint: str | None = None
 
-    def next_job(self) -> Job | None:
-        """Return a job that no worker has, or None."""
-        try:
-            return self._waiting.get_nowait()
-        except queue.Empty:
-            return None
+    def next_job(self, previous: Job | None) -> Job | None:
+        """Return a job that no worker has, or None.
+
+        To compile as little as possible, a worker stays with the program of its previous job while there are such
+        jobs, and then takes up one that no other worker has compiled.
+        """
+        with self._lock:
+            if not self._waiting:
+                return None
+            same = None if previous is None else program(previous)
+            job = min(self._waiting, key=lambda job: (program(job) != same, program(job) in self._started))
+            self._waiting.remove(job)
+            self._started.add(program(job))
+            return job
 
     def moved(self, job: Job, tokens: int) -> None:
         """Note how many tokens of a run are trained."""

@@ -38,10 +38,10 @@ def tell(message: dict[str, Any]) -> None:
 
 def work(job: dict[str, Any]) -> None:
     """Train and score a run, or go on with it; does nothing twice."""
-    from trainer.loop import train
-
     version = Version(job["version"], read_manifest(job["version"], "version"))
     config = TrainingConfig.model_validate(job["config"])
+    from trainer.loop import train  # after what can be refused at once: JAX takes seconds to import
+
     tokens = config.training.batch_rows * version.sequence_length
 
     def on_step(done: int, _steps: int, _record: dict[str, Any]) -> None:

@@ -1,0 +1,91 @@
+"""A study that takes seconds: three sources from Python's own manual, two tiny dense models, three seeds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from pydoc_data.topics import topics
+
+CORPUS = """
+name = "manual"
+data = "{data}"
+[sources.statements]
+component = "web"
+reader = "jsonl"
+files = ["{{data}}/statements.jsonl"]
+[sources.expressions]
+component = "books"
+reader = "jsonl"
+files = ["{{data}}/expressions.jsonl"]
+[sources.types]
+component = "books"
+reader = "jsonl"
+files = ["{{data}}/types.jsonl"]
+[extract]
+shards = 1
+[holdout]
+share = 0.3
+sources = ["types"]
+[tokenizer]
+vocabulary_size = 400
+[pack]
+sequence_length = 32
+shards = 1
+[mixture]
+web.weight = 0.6
+books.weight = 0.4
+[versions]
+all = {{}}
+"""
+TRAINING = """
+version = "all"
+[model]
+layers = 2
+model_dim = 16
+hidden_dim = 16
+heads = 2
+head_dim = 8
+experts = 0
+[training]
+steps = 12
+batch_rows = 4
+checkpoint_every = 4
+log_every = 1
+"""
+STUDY = """
+name = "small"
+title = "Do wider layers help?"
+question = "A model and one of four times the width inside its layers, on the same text."
+corpus = "corpus.toml"
+training = "training.toml"
+seeds = [0, 1, 2]
+curated = ["books"]
+workers = 2
+[arms.narrow]
+version = "all"
+[arms.wide]
+version = "all"
+model = { hidden_dim = 64 }
+[[comparisons]]
+a = "wide"
+b = "narrow"
+claim = "Wider layers help"
+"""
+
+
+def write_study(folder: Path) -> Path:
+    """Write texts, configurations and study file; return the latter's path."""
+    _write_texts(folder / "texts")
+    (folder / "corpus.toml").write_text(CORPUS.format(data=folder / "texts"))
+    (folder / "training.toml").write_text(TRAINING)
+    (folder / "study.toml").write_text(STUDY)
+    return folder / "study.toml"
+
+
+def _write_texts(folder: Path) -> None:
+    folder.mkdir()
+    names = ("statements", "expressions", "types")
+    for number, name in enumerate(names):
+        chosen = sorted(topics.items())[number::3][:25]
+        lines = [json.dumps({"id": topic, "text": text[:3000]}) for topic, text in chosen]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
