@@ -11,7 +11,7 @@ STORE ?= store
 READY := $(VENV)/.ready
 
 demo: $(READY)
-	$(VENV)/bin/glam demo --store $(STORE) -- --direct_num_workers=2
+	$(VENV)/bin/glam demo --store $(STORE)
 
 test: $(READY)
 	$(VENV)/bin/python -m pytest

@@ -11,6 +11,7 @@ pipelines.classifier --config FILE --store DIR`.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from fractions import Fraction
 from typing import Any
 
@@ -63,7 +64,7 @@ def run(corpus: Corpus) -> FinishedStage:
     """
     quality = corpus.config.quality
     assert quality is not None, "build runs this job only where quality is configured"
-    rules = _rules(quality)
+    rules = _rules(quality, corpus.documents)
     recipe = {"seed": corpus.config.seed, **quality.model_dump(include={"positives", "negatives", "classifier"})}
     packages = ("fasttext", "numpy", "pyarrow")
     key = StageKey("classifier", recipe, corpus.inputs("holdout", sources=rules), ("pipelines.classifier",), packages)
@@ -88,13 +89,13 @@ def run(corpus: Corpus) -> FinishedStage:
     return stage.finish([file for file, _ in models], summary=summary, side_files=files)
 
 
-def _rules(quality: Quality) -> dict[str, list[Rule]]:
+def _rules(quality: Quality, present: Container[str]) -> dict[str, list[Rule]]:
     settings = quality.classifier
     rules: dict[str, list[Rule]] = {}
 
     def add(label: str, selectors: list[Selector], quota: int) -> None:
         for selector in selectors:
-            for source in selector.sources:
+            for source in filter(present.__contains__, selector.sources):
                 rules.setdefault(source, []).append(Rule(label, tuple(selector.hosts), quota, "documents"))
 
     add(POSITIVE, quality.positives, settings.positives_per_source)

@@ -41,6 +41,10 @@ class Corpus:
         """Return the corpus with one more decision."""
         return replace(self, decisions={**self.decisions, stage.stage: stage})
 
+    def sources_of(self, component: str) -> list[str]:
+        """Return the sources of a component that have files, in order of name."""
+        return [name for name in sorted(self.documents) if self.config.sources[name].component == component]
+
     def inputs(self, *jobs: str, sources: Iterable[str] | None = None) -> dict[str, str]:
         """Return the inputs of a stage that reads documents and these decisions: name to `output_id`."""
         chosen = sorted(self.documents if sources is None else sources)

@@ -36,7 +36,7 @@ from pipelines.store.hashing import content_hash, document_id, part_name, shard_
 from pipelines.store.ledger import build_ledger, check_extraction
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
 
-PACKAGES = ("fastwarc", "mwparserfromhell", "pyarrow", "resiliparse")
+PACKAGES = ("fastwarc", "mwparserfromhell", "pyarrow", "pyyaml", "resiliparse", "zstandard")
 ROW_SCHEMA = pa.schema([*DOCUMENT_SCHEMA, ("file", pa.string()), ("offset", pa.int64())])
 _FLUSH_CHARACTERS = 1 << 21
 _REPORT_BYTES = 1 << 18

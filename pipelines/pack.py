@@ -232,7 +232,7 @@ def _recipe(corpus: Corpus, **more: Any) -> dict[str, Any]:
 
 def run_component(corpus: Corpus, tokenizer: FinishedStage, component: str, variant: str) -> FinishedStage:
     """Pack one variant of a component, unless that is finished."""
-    sources = [name for name, source in corpus.config.sources.items() if source.component == component]
+    sources = corpus.sources_of(component)
     max_tokens = corpus.config.pack.max_tokens.get(component)
     recipe = _recipe(corpus, component=component, variant=variant, max_tokens=max_tokens)
     inputs = corpus.inputs("holdout", "tokenize", *VARIANT_JOBS[variant], sources=sources)

@@ -1,6 +1,7 @@
 """Score: the quality of every document of the scored components, by the model of its fold, as an integer in 1/65,536.
 
-In: documents, `deduplicate`, the models. Out: decisions {score, fold}. Alone: `python -m pipelines.quality --config FILE --store DIR`.
+In: documents, `deduplicate`, the models. Out: decisions {score, fold}. Alone: `python -m pipelines.quality --config
+FILE --store DIR`.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def _collect_sample(corpus: Corpus, stage: OpenStage) -> StoredFile:
     weights = config.weights()
     rules = {}
     for component, weight in weights.items():
-        sources = [name for name, source in config.sources.items() if source.component == component]
+        sources = corpus.sources_of(component)
         for name in sources:
             quota = max(1, int(config.tokenizer.sample_bytes * weight / len(sources)))
             rules[name] = [Rule("text", (), quota, "bytes")]
