@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from trainer.data import TrainingData
+from trainer.step import compiled_start, compiled_step
+
+
+def test_a_gradient_that_is_not_finite_leaves_everything_as_it_was(version, config):
+    start = compiled_start(config.model, config.optimizer, version.vocabulary_size)
+    step = compiled_step(config.model, config.optimizer, config.training.steps, 0)
+    state = start(jnp.int32(0))
+    broken = state._replace(decoder=jax.tree.map(jnp.copy, state.decoder))
+    broken.decoder.norm[...] = jnp.full_like(broken.decoder.norm[...], jnp.nan)
+    before = [np.asarray(leaf).copy() for leaf in jax.tree.leaves(broken)]
+    after, metrics = step(broken, jnp.int32(1), TrainingData(version, 4, 0).batch(0))
+    assert bool(metrics.skipped)
+    for old, new in zip(before, jax.tree.leaves(after), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_runs_of_equal_settings_share_their_programs(version, config):
+    same = config.model_copy(deep=True)
+    assert compiled_step(config.model, config.optimizer, 12, 0) is compiled_step(same.model, same.optimizer, 12, 0)
+    start = compiled_start(config.model, config.optimizer, version.vocabulary_size)
+    step = compiled_step(config.model, config.optimizer, 12, 0)
+    before = step._cache_size()
+    for seed in (1, 2, 3):
+        step(start(jnp.int32(seed)), jnp.int32(1), TrainingData(version, 4, seed).batch(0))
+    assert step._cache_size() - before <= 1
