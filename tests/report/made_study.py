@@ -98,7 +98,12 @@ def _stages(store: Store) -> dict[str, FinishedStage]:
     }
     histogram = [210, 120, 60, 41, 30, 22, 18, 14, 11, 12, 9, 8, 10, 7, 6, 8, 9, 12, 17, 21]
     return {
-        "extract": stage("extract", {"source": "formasaurus"}, {}),
+        **{
+            f"extract {source}": stage(
+                "extract", {"source": source}, {}, {source: {"documents": {"copies": 7, "out": 918}}}
+            )
+            for source in SOURCES
+        },
         "deduplicate": stage("deduplicate", {}, {}),
         "quality": stage("quality", {}, {"auc": 0.981, "folds": 5, "histogram": {"formasaurus": histogram}}),
         "sample": stage("sample", {}, {"alpha": "3", "on": "rank", "kept": 225, "dropped": 370, "samples": samples}),
@@ -155,7 +160,7 @@ def _ledger(source: str, variant: str) -> dict:
     }
     if source == "formasaurus" and variant == "filtered":
         stages["sample"] = {"in": 595, "out": 225, "dropped": {"pareto": 370}}
-    records = {"read": 954, "used": 918, "skipped": {"no_text": 35}, "quarantined": 1}
+    records = {"read": 954, "used": 925, "skipped": {"no_text": 28}, "quarantined": 1}
     return {"records": records, "documents": {"in": 918, "out": 225, "dropped": {}}, "stages": stages}
 
 

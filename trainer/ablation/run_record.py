@@ -13,7 +13,7 @@ from pipelines.store.files import exists, join, read_json
 from trainer.run_folder import read_run
 
 EVALUATION_FILE = "evaluation.json"
-CURVE_POINTS = 100
+CURVE_POINTS = 50
 SETTLED_SHARE = 0.5
 """Expert load is told of the last half of the training, when the router has settled."""
 

@@ -129,14 +129,17 @@ def _points(points: Sequence[tuple[float, float]], x_axis: Axis, y_axis: Axis) -
 
 
 def histogram(counts: Sequence[int]) -> list[dict[str, Any]]:
-    """Return bars {left, width, height, count, low, high}: places in percent, bounds of the bin in [0, 1]."""
-    highest = max(counts) or 1
+    """Return bars {left, width, height, count, low, high}: places in percent, bounds of the bin in [0, 1].
+
+    Heights are logarithmic: classifiers put nearly everything at the two ends, and the few between are of interest.
+    """
+    highest = math.log1p(max(counts)) or 1.0
     width = 100 / len(counts)
     return [
         {
             "left": round(number * width, 3),
             "width": round(width, 3),
-            "height": round(100 * count / highest, 2),
+            "height": round(100 * math.log1p(count) / highest, 2),
             "count": count,
             "low": number / len(counts),
             "high": (number + 1) / len(counts),

@@ -34,29 +34,46 @@ def source_components(versions: Iterable[Version]) -> dict[str, str]:
     }
 
 
-def document_flow(versions: Sequence[Version]) -> list[dict[str, Any]]:
+def document_flow(versions: Sequence[Version], manifests: Sequence[Manifest]) -> list[dict[str, Any]]:
     """Follow each source's records and documents into each version, step by step.
+
+    Args:
+        versions: whose documents to follow.
+        manifests: of their stages; those of extraction tell how many documents were copies.
 
     Returns:
         Rows {source, component, stage, unit, in, dropped: [(reason, n)], out, versions}: a step that all versions
         share stands once.
     """
     components = source_components(versions)
+    copies = _copies(manifests)
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for version in versions:
         for source, entry in version.manifest["ledger"].items():
-            steps = {"extract": _extraction(entry), **{name: _step(part) for name, part in entry["stages"].items()}}
+            steps = {
+                "extract": _extraction(entry, copies.get(source, 0)),
+                **{name: _step(part) for name, part in entry["stages"].items()},
+            }
             for stage, step in steps.items():
                 row = {"source": source, "component": components.get(source, ""), "stage": stage, "versions": []}
                 rows.setdefault((source, stage), row | step)["versions"].append(version.name)
-    return list(rows.values())
+    order = {source: number for number, (source, _) in enumerate(rows)}
+    return sorted(rows.values(), key=lambda row: order[row["source"]])
 
 
-def _extraction(entry: dict[str, Any]) -> dict[str, Any]:
+def _copies(manifests: Sequence[Manifest]) -> dict[str, int]:
+    """Return by source how many documents were found more than once, and left out, in extraction."""
+    ledgers = (manifest["ledger"] for manifest in manifests if manifest["stage"] == "extract")
+    return {source: entry["documents"]["copies"] for ledger in ledgers for source, entry in ledger.items()}
+
+
+def _extraction(entry: dict[str, Any], copies: int) -> dict[str, Any]:
     records = entry["records"]
     dropped = dict(records["skipped"])
     if records["quarantined"]:
         dropped["quarantined"] = records["quarantined"]
+    if copies:
+        dropped["copies"] = copies
     return {
         "in": records["read"],
         "dropped": sorted(dropped.items()),

@@ -139,7 +139,7 @@ def _assemble(
         "created": str(facts.get("created", "")),
         "curated": [],
         "comparisons": [],
-        "flow": corpus.document_flow(versions),
+        "flow": corpus.document_flow(versions, manifests),
         "heldout": corpus.heldout_rows(versions),
         "scores": corpus.scores(manifests),
         "mixture": corpus.mixture(versions, tokens),
