@@ -172,20 +172,21 @@ def _curves(arms: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def _experts(arms: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the mean load of each expert by arm and mixture layer, in units of an even share."""
+    """Return the load of the experts by arm and mixture layer, busiest first, in units of an even share.
+
+    An expert's number means nothing across runs, so each run's experts are put in order of load before the mean.
+    """
     tables = []
     for arm in arms:
         loads = [run["expert_load"] for run in arm["runs"] if run["expert_load"]]
         if not loads:
             continue
         dropped = [run["dropped_share"] for run in arm["runs"]]
-        layers = [
-            {
-                "layer": 2 * number,
-                "loads": [sum(shares) / len(shares) * len(layer[0]) for shares in zip(*layer, strict=True)],
-            }
-            for number, layer in enumerate(zip(*loads, strict=True))
-        ]
+        layers = []
+        for number, layer in enumerate(zip(*loads, strict=True)):
+            ordered = zip(*(sorted(run, reverse=True) for run in layer), strict=True)
+            even = 1 / len(layer[0])
+            layers.append({"layer": 2 * number, "loads": [sum(shares) / len(shares) / even for shares in ordered]})
         tables.append({"arm": arm["name"], "layers": layers, "dropped": sum(dropped) / len(dropped)})
     return tables
 
