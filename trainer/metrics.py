@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.store.errors import GlamError
 from pipelines.store.files import read_bytes, write_bytes
 from trainer.step import StepMetrics
 
@@ -30,7 +31,10 @@ class MetricsFile:
         self._path = path
         self.records = [record for record in read_metrics(path) if record["step"] <= step]
         if len(self.records) != step:
-            raise ValueError(f"{path}: has {len(self.records)} of the first {step} lines")
+            raise GlamError(
+                f"{path}: has {len(self.records)} of the {step} lines before the last checkpoint; "
+                "delete the run's folder and train again"
+            )
         write_bytes(path, b"".join(_line(record) for record in self.records))
         self._written = len(self.records)
 

@@ -16,7 +16,7 @@ from pipelines.store.configuration import ConfigError
 from pipelines.store.errors import GlamError
 from trainer.config import TrainingConfig
 from trainer.loop import train
-from trainer.metrics import read_metrics
+from trainer.metrics import MetricsFile, read_metrics
 from trainer.run_folder import read_run
 
 ROOT = Path(__file__).parents[2]
@@ -138,3 +138,11 @@ def test_a_batch_that_cannot_be_grouped_is_refused(version, config, run_dir):
         with pytest.raises(ConfigError, match=rf"{section}\.{key}: 48 does not divide the 128 tokens of a batch"):
             train(version, config.changed({section: {key: 48}}, "test"), run_dir)
     assert not Path(run_dir).exists()
+
+
+def test_metrics_that_lost_lines_are_refused(finished, tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b"".join(Path(finished[2], "metrics.jsonl").read_bytes().splitlines(keepends=True)[:3]) + b'{"st')
+    assert len(read_metrics(str(path))) == 3
+    with pytest.raises(GlamError, match="has 3 of the 5 lines before the last checkpoint"):
+        MetricsFile(str(path), 5)
