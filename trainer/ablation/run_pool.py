@@ -102,6 +102,8 @@ class _Worker:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        if self.thread.is_alive():
+            self.thread.join()  # it sees the end of the process's messages
         self._errors.close()
 
 
@@ -181,3 +183,7 @@ def train_side_by_side(jobs: Sequence[Job], workers: int, display: Display) -> N
         display.finish()
     if pool.complaint is not None:
         raise StudyError(pool.complaint)
+    if pool.done != len(jobs):
+        raise StudyError(
+            f"{len(jobs) - pool.done} of {len(jobs)} runs were not done; the same command goes on with them"
+        )

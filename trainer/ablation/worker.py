@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from typing import Any
+from typing import IO, Any
 
 from pipelines.store.errors import GlamError
 from pipelines.store.files import exists, join, write_json
@@ -31,12 +31,19 @@ def pin_to_core(number: int) -> None:
         os.sched_setaffinity(0, {allowed[number % len(allowed)]})
 
 
-def tell(message: dict[str, Any]) -> None:
+def keep_stdout_for_messages() -> IO[str]:
+    """Return a file that writes to the study, and let what libraries print go to stderr."""
+    messages = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return messages
+
+
+def tell(messages: IO[str], message: dict[str, Any]) -> None:
     """Send a message to the study."""
-    print(json.dumps(message), flush=True)
+    print(json.dumps(message), file=messages, flush=True)
 
 
-def work(job: dict[str, Any]) -> None:
+def work(job: dict[str, Any], messages: IO[str]) -> None:
     """Train and score a run, or go on with it; does nothing twice."""
     version = Version(job["version"], read_manifest(job["version"], "version"))
     config = TrainingConfig.model_validate(job["config"])
@@ -45,11 +52,11 @@ def work(job: dict[str, Any]) -> None:
     tokens = config.training.batch_rows * version.sequence_length
 
     def on_step(done: int, _steps: int, _record: dict[str, Any]) -> None:
-        tell({"tokens": done * tokens})
+        tell(messages, {"tokens": done * tokens})
 
     train(version, config, job["run_dir"], seed=job["seed"], on_step=on_step)
     score(job["run_dir"], version, config)
-    tell({"done": job["run_dir"]})
+    tell(messages, {"done": job["run_dir"]})
 
 
 def score(run_dir: str, version: Version, config: TrainingConfig) -> None:
@@ -75,14 +82,15 @@ def score(run_dir: str, version: Version, config: TrainingConfig) -> None:
 def main() -> int:
     """Do the runs that stdin names."""
     pin_to_core(int(sys.argv[1]))
+    messages = keep_stdout_for_messages()
     try:
         for line in sys.stdin:
-            work(json.loads(line))
+            work(json.loads(line), messages)
     except GlamError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the study was stopped: the run goes on from its checkpoint another time
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), messages.fileno())
         return 1
     return 0
 
