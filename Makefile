@@ -1,7 +1,7 @@
 # make demo    install into .venv if need be, run the whole system on real text, write report.html
 # make test    install if need be, run the whole test suite
 # make lint    style and types
-# make bench   speed against other tools (extra `bench`)
+# make bench   speed beside the peers: scoring against fastText, tokenizing against SentencePiece
 # make lock    resolve the locked set of packages again
 .PHONY: demo test lint bench lock clean
 .DELETE_ON_ERROR:
@@ -25,8 +25,8 @@ $(READY): pyproject.toml requirements.lock scripts/install.sh
 	scripts/install.sh $(VENV)
 
 bench: $(READY)
-	$(VENV)/bin/python -m pip install --quiet rensa trafilatura
-	$(VENV)/bin/python -m benchmarks
+	$(VENV)/bin/python -m benchmarks.quality_scoring
+	$(VENV)/bin/python -m benchmarks.tokenize_pack
 
 lock: $(READY)
 	$(VENV)/bin/python -m pip install --quiet uv

@@ -49,7 +49,8 @@ def task_table(tasks: Mapping[str, Mapping[str, Any]]) -> None:
     """Print scores with intervals."""
     table = _table("Scores", ("task", "score", "low", "high", "documents"), 1)
     for name, task in tasks.items():
-        table.add_row(name, f"{task['score']:.4f}", f"{task['low']:.4f}", f"{task['high']:.4f}", f"{task['n']:,}")
+        interval = ("-" if task[side] is None else f"{task[side]:.4f}" for side in ("low", "high"))
+        table.add_row(name, f"{task['score']:.4f}", *interval, f"{task['n']:,}")
     _print(table)
 
 

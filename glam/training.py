@@ -63,7 +63,7 @@ def run_evaluation(run: str, store: str, tasks: Sequence[str]) -> dict[str, Any]
     answer = {}
     for source, entry in scores.items():
         if "heldout" in tasks or f"heldout/{source}" in tasks:
-            low, high = ratio_interval(entry.bits, entry.bytes)
+            low, high = ratio_interval(entry.bits, entry.bytes) or (None, None)
             figures = {"score": entry.bits_per_byte, "low": low, "high": high, "n": len(entry.ids), "chance": None}
             answer[f"heldout/{source}"] = figures
     if not answer:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from pipelines.collect import Rule, collect_texts
 from pipelines.config import Quality, Selector
 from pipelines.corpus import Corpus
 from pipelines.documents import ids_of, read_table
+from pipelines.progress import Display
 from pipelines.store.errors import GlamError
 from pipelines.store.files import write_bytes
 from pipelines.store.hashing import KeyedHash
@@ -129,12 +131,17 @@ def _train(corpus: Corpus, stage: OpenStage, quality: Quality, table: pa.Table) 
                     f"quality.{label}s: no training document of the selected sources and hosts is left; name other "
                     "sources or hosts, or lower select.min_characters"
                 )
-        model = train_classifier(_examples(others, quality.classifier, order), quality.classifier, order).to_bytes()
+        examples = _examples(others, quality.classifier, order)
+        training = train_classifier(examples, quality.classifier, order, progress=partial(_show, display, number))
+        model = training.to_bytes()
         path = model_path(number)
         models.append((StoredFile.of(path, write_bytes(stage.path(path), model)), model))
-        display.move(number + 1)
     display.finish()
     return models
+
+
+def _show(display: Display, finished: int, share: float) -> None:
+    display.move(finished + share)
 
 
 def _figures(table: pa.Table, classifiers: list[LinearClassifier], folds: Folds) -> dict[str, Any]:

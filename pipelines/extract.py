@@ -337,7 +337,10 @@ def _ledger(source: str, results: list[dict[str, Any]]) -> dict[str, Any]:
     ]
     for result in results:
         if "documents" in result:
-            out: dict[tuple[str, ...], int] = {(source, "documents", "out"): result["documents"], (source, "documents", "copies"): result["copies"]}
+            out: dict[tuple[str, ...], int] = {
+                (source, "documents", "out"): result["documents"],
+                (source, "documents", "copies"): result["copies"],
+            }
             counts.append(out)
         for line in result.get("counts", ()):
             *path, number = line.split("\t")

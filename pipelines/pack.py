@@ -67,7 +67,10 @@ class _Route(beam.DoFn):
 
     def _decisions(self, work: dict[str, Any]) -> dict[str, tuple[str, tuple[str, ...]]]:
         urls = work["decisions"]
-        decisions: dict[str, tuple[str, tuple[str, ...]]] = {"holdout": (urls["holdout"], ("split",)), "tokenize": (urls["tokenize"], ("tokens",))}
+        decisions: dict[str, tuple[str, tuple[str, ...]]] = {
+            "holdout": (urls["holdout"], ("split",)),
+            "tokenize": (urls["tokenize"], ("tokens",)),
+        }
         if self._variant == "filtered":
             decisions["sample"] = (urls["sample"], ("keep",))
         if self._variant == "random":

@@ -29,7 +29,7 @@ class Display(Protocol):
     def start(self, label: str, total: int | None, unit: str) -> None:
         """Begin a step of `total` units (None: not known)."""
 
-    def move(self, done: int, detail: str = "") -> None:
+    def move(self, done: float, detail: str = "") -> None:
         """Say that `done` units of the step are done in all."""
 
     def finish(self) -> None:
@@ -72,7 +72,7 @@ class TerminalDisplay:
         self._label, self._total, self._unit = label, total, unit
         self._started = self._shown = time.monotonic()
 
-    def move(self, done: int, detail: str = "") -> None:
+    def move(self, done: float, detail: str = "") -> None:
         """Show how far the step is, at most once in an interval."""
         now = time.monotonic()
         if not self._label or now - self._shown < self._interval:
@@ -118,7 +118,7 @@ class SilentDisplay:
     def start(self, label: str, total: int | None, unit: str) -> None:
         """Show nothing."""
 
-    def move(self, done: int, detail: str = "") -> None:
+    def move(self, done: float, detail: str = "") -> None:
         """Show nothing."""
 
     def finish(self) -> None:

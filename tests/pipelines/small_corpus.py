@@ -106,11 +106,16 @@ def write_corpus(folder: Path, *, names: str = "abcdefgh", warc_files: int = 2, 
         (folder / f"{name}.txt").write_bytes(Path(play).read_bytes())
     news = locate(["package:gensim/test/test_data/lee_background.cor", "package:gensim/test/test_data/lee.cor"])
     background, test = sorted(news, key=len, reverse=True)
-    items = [json.dumps({"id": f"n{i}", "text": t}) for i, t in enumerate(Path(background).read_text("cp1252").splitlines())]
+    items = _json_lines("n", background)
     (folder / f"{names[0]}.jsonl").write_text("\n".join(items[:140]) + "\n")
     (folder / f"{names[1]}.jsonl").write_text("\n".join(items[140:]) + "\n")
-    held = [json.dumps({"id": f"t{i}", "text": t}) for i, t in enumerate(Path(test).read_text("cp1252").splitlines())]
-    (folder / f"{names[0]}.jsonl.gz").write_bytes(gzip.compress("\n".join(held).encode(), mtime=0))
+    held = "\n".join(_json_lines("t", test))
+    (folder / f"{names[0]}.jsonl.gz").write_bytes(gzip.compress(held.encode(), mtime=0))
     config = folder / "small.toml"
     config.write_text(CONFIG.format(data=folder))
     return config
+
+
+def _json_lines(prefix: str, path: str) -> list[str]:
+    lines = Path(path).read_text("cp1252").splitlines()
+    return [json.dumps({"id": f"{prefix}{number}", "text": text}) for number, text in enumerate(lines)]

@@ -40,7 +40,7 @@ REFUSED = {
     "unit": ("mixture.web.expected_tokens=143Bn", r"expected_tokens: write a number of tokens as 143000 or 143B"),
     "held-out source": ("holdout.sources=['nowhere']", r"holdout\.sources: nowhere is not a source; known: "),
     "version of no component": ("versions.x.wob=all", r"versions\.x: wob is not a component of the mixture"),
-    "filtered but not scored": ("versions.x.books=filtered", r"versions: books is filtered or sampled but not in quality"),
+    "filtered but not scored": ("versions.x.books=filtered", r"versions: books is filtered or sampled"),
     "language": ("select.languages=['English']", r"select\.languages\.0: "),
 }
 

@@ -25,9 +25,14 @@ def test_a_file_appears_whole_with_its_digest(folder):
 def test_a_failed_write_leaves_nothing_and_keeps_what_was_there(tmp_path):
     url = str(tmp_path / "file")
     write_bytes(url, b"old")
-    with pytest.raises(RuntimeError), AtomicFile(url) as file:
-        file.write(b"half")
-        raise RuntimeError("stopped")
+
+    def stop_halfway():
+        with AtomicFile(url) as file:
+            file.write(b"half")
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        stop_halfway()
     assert read_bytes(url) == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -6,7 +6,8 @@ from pipelines.store.ledger import LedgerImbalanceError, build_ledger, check_doc
 
 
 def test_counts_add_up_by_path():
-    counts = [{("a", "documents", "in"): 3, ("a", "documents", "dropped", "language"): 1}, {("a", "documents", "in"): 4}]
+    one = {("a", "documents", "in"): 3, ("a", "documents", "dropped", "language"): 1}
+    counts = [one, {("a", "documents", "in"): 4}]
     assert build_ledger(counts) == {"a": {"documents": {"dropped": {"language": 1}, "in": 7}}}
 
 

@@ -1,5 +1,7 @@
 """Shards are ordinary TFRecords of tf.train.Examples, and damage in them is found."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -72,8 +74,7 @@ def test_one_flipped_byte_is_found(shard, position):
     start = len(frame(ShardReader(shard).record(0)))
     data = bytearray(read_bytes(shard))
     data[(start + position) if position >= 0 else (2 * start + position)] ^= 1
-    with open(shard, "wb") as file:
-        file.write(data)
+    Path(shard).write_bytes(data)
     reader = ShardReader(shard)
     reader.record(0)
     with pytest.raises(StoreError, match=r"part-00000-of-00001\.tfrecord: record 1 is damaged"):

@@ -1,0 +1,184 @@
+"""The `glam` command: what scripts and people may rely on."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.store.files import write_bytes
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = ("demo", "build", "train", "evaluate", "ablate", "report", "verify", "list")
+
+
+def glam(*arguments, **options):
+    command = [sys.executable, "-m", "glam", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command):
+    done = glam(command, "--help")
+    assert done.returncode == 0
+    assert f"Example: glam {command}" in " ".join(done.stdout.split())
+
+
+def test_help_imports_no_heavy_library():
+    code = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from glam.main import app\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "assert CliRunner().invoke(app, ['list', '--store', 'nowhere']).exit_code == 0\n"
+        "heavy = {'tensorflow', 'apache_beam', 'jax', 'flax', 'pyarrow', 'sentencepiece', 'fasttext', 'numpy'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(json.loads(done.stdout.replace("'", '"'))) <= {"numpy"}  # `list` reads manifests beside the shards' code
+
+
+def test_jobs_import_neither_tensorflow_nor_jax():
+    code = "import sys, pipelines.build; print('tensorflow' in sys.modules or 'jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_an_error_of_the_users_is_told_without_a_stack_trace(tmp_path):
+    done = glam("build", "configs/demo.toml", "--store", tmp_path, "--set", "sample.alpha=none")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: configs/demo.toml: sample.alpha: ")
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("verify", "nothing"), "is neither the id, a prefix of it, nor the name of a version"),
+        (("train", "configs/training/demo.toml", "--run", "unused"), "nor the name of a version"),
+        (("evaluate", "no-such-run"), "no-such-run"),
+        (("report", "nothing"), "nothing"),
+        (("ablate", "no-such-study.toml"), "no-such-study.toml: cannot be read"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_what_is_not_there_is_named_with_exit_code_1(tmp_path, arguments, message):
+    done = glam(*arguments, "--store", tmp_path / "store")
+    assert done.returncode == 1, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_option_is_refused_with_exit_code_2():
+    assert glam("build").returncode == 2
+    assert glam("verify", "x", "--no-such-option").returncode == 2
+
+
+def test_a_runner_that_loses_data_is_refused_with_the_reason(tmp_path):
+    done = glam("build", "configs/demo.toml", "--store", tmp_path, "--", "--runner=DaskRunner")
+    assert done.returncode == 1
+    assert "--runner=DaskRunner is refused: it lost documents" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The JSON that `glam build` prints, its store and configuration: a build without a network."""
+    sys.path.insert(0, str(ROOT / "tests" / "pipelines"))
+    from small_corpus import write_corpus
+
+    from pipelines.sources.errors import SourceError
+
+    folder = tmp_path_factory.mktemp("command-line")
+    try:
+        config = write_corpus(folder / "data")
+    except SourceError as error:
+        pytest.skip(str(error))
+    command = [sys.executable, "-m", "glam", "build", str(config), "--store", str(folder / "store"), "--json"]
+    isolated = ["unshare", "--map-root-user", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    if (
+        shutil.which("unshare")
+        and subprocess.run([*isolated, "true"], check=False, capture_output=True).returncode == 0
+    ):
+        command = [*isolated, *command]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1]), folder / "store", config, command[0] == "unshare"
+
+
+def test_a_build_opens_no_connection_beyond_this_machine(built):
+    if not built[3]:
+        pytest.skip("no network namespace can be made here (unshare), so nothing would be shown")
+    assert built[0]["versions"]
+
+
+def test_build_prints_versions_records_documents_and_tokens(built):
+    answer, store, _, _ = built
+    assert set(answer) >= {"versions", "paths", "records", "documents", "tokens"}
+    for name, path in answer["paths"].items():
+        assert Path(path, "manifest.json").is_file()
+        assert answer["versions"][name] == Path(path).name
+    assert answer["tokens"].keys() == {"web", "books", "news"}
+    listed = json.loads(glam("list", "--store", store, "--json").stdout)
+    assert {v["name"]: v["id"] for v in listed["versions"]} == answer["versions"]
+
+
+def test_a_second_build_computes_nothing(built):
+    _, store, config, _ = built
+    done = glam("build", config, "--store", store, "--json")
+    assert json.loads(done.stdout.splitlines()[-1])["stages"]["computed"] == 0
+
+
+def test_verify_fails_and_names_the_file_when_one_byte_of_one_shard_is_flipped(built):
+    answer, store, _, _ = built
+    sound = glam("verify", answer["versions"]["random"][:10], "--store", store, "--json")
+    assert (sound.returncode, json.loads(sound.stdout.splitlines()[-1])["ok"]) == (0, True)
+    shard = next(Path(answer["paths"]["random"]).glob("train/web/*.tfrecord"))
+    data = shard.read_bytes()
+    write_bytes(str(shard), data[:100] + bytes([data[100] ^ 1]) + data[101:])
+    done = glam("verify", "random", "--store", store, "--json")
+    report = json.loads(done.stdout.splitlines()[-1])
+    write_bytes(str(shard), data)
+    assert done.returncode == 1
+    assert not report["ok"]
+    assert [bad["path"] for bad in report["bad"]] == [str(shard.relative_to(answer["paths"]["random"]))]
+
+
+def test_tensorflow_reads_every_shard_of_a_version(built):
+    import tensorflow as tf
+
+    answer, _, _, _ = built
+    for path in Path(answer["paths"]["filtered"]).rglob("*.tfrecord"):
+        manifest = json.loads(Path(answer["paths"]["filtered"], "manifest.json").read_text())
+        rows = {f["path"]: f.get("rows") for f in manifest["files"]}
+        relative = str(path.relative_to(answer["paths"]["filtered"]))
+        assert sum(1 for _ in tf.data.TFRecordDataset(str(path))) == rows[relative]
+
+
+def test_train_then_evaluate_then_report(built, tmp_path):
+    _, store, _, _ = built
+    config = tmp_path / "train.toml"
+    config.write_text(
+        'version = "filtered"\n[model]\nlayers = 2\nmodel_dim = 16\nhidden_dim = 32\nheads = 2\nhead_dim = 8\n'
+        "group_size = 64\n[training]\nsteps = 6\nbatch_rows = 2\ncheckpoint_every = 3\n"
+    )
+    run = tmp_path / "run"
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    trained = glam("train", config, "--store", store, "--run", run, "--json", env=environment)
+    assert trained.returncode == 0, trained.stderr
+    answer = json.loads(trained.stdout.splitlines()[-1])
+    assert (answer["steps"], answer["finished"]) == (6, True)
+    scored = glam("evaluate", run, "--store", store, "--json", env=environment)
+    assert scored.returncode == 0, scored.stderr
+    tasks = json.loads(scored.stdout.splitlines()[-1])["tasks"]
+    assert set(tasks) == {"heldout/pages", "heldout/plays", "heldout/lee", "heldout/lee-test"}
+    for task in tasks.values():
+        assert task["low"] < task["score"] < task["high"]
+    for reference, title in ((run, "run"), ("filtered", "filtered")):
+        out = tmp_path / f"{title}.html"
+        done = glam("report", reference, "--store", store, "--out", out, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert title in out.read_text()
