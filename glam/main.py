@@ -129,6 +129,7 @@ def ablate(
     study: Annotated[str, typer.Argument(help="Study (TOML).")],
     store: StoreOption = DEFAULT_STORE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate, print arms, runs and cost, and stop.")] = False,
+    overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a study: build its corpora, train its arms, compare them, write the report.
@@ -137,7 +138,8 @@ def ablate(
     """
     from glam.studies import plan, run
 
-    answer = plan(study, store) if dry_run else run(study, store, context.args)
+    changes = overrides or []
+    answer = plan(study, store, changes) if dry_run else run(study, store, context.args, overrides=changes)
     if as_json:
         show(answer)
 

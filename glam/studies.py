@@ -12,17 +12,19 @@ from pipelines.progress import TerminalDisplay
 from pipelines.store.files import join
 
 
-def plan(path: str, store: str) -> dict[str, Any]:
+def plan(path: str, store: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Validate a study, print what it would do and cost, and return that."""
     from trainer.ablation.study import load_study
     from trainer.ablation.study import plan as plan_study
 
-    answer = plan_study(load_study(path))
+    answer = plan_study(load_study(path, overrides))
     plan_table(answer, store)
     return answer
 
 
-def run(path: str, store: str, beam_options: Sequence[str], report: str | None = None) -> dict[str, Any]:
+def run(
+    path: str, store: str, beam_options: Sequence[str], report: str | None = None, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
     """Run a study, print its verdicts, and return what `glam ablate --json` prints.
 
     Args:
@@ -30,12 +32,13 @@ def run(path: str, store: str, beam_options: Sequence[str], report: str | None =
         store: the store.
         beam_options: of the corpus build.
         report: where to put a copy of the report, if anywhere.
+        overrides: `key=value` of the study file.
     """
     from trainer.ablation.run import REPORT_FILE, run_study, verdicts
     from trainer.ablation.study import load_study
 
     display = TerminalDisplay()
-    study, made = run_study(load_study(path), store, beam_options, display)
+    study, made = run_study(load_study(path, overrides), store, beam_options, display)
     folder = join(store, "studies", study["id"])
     source = join(folder, REPORT_FILE)
     if report is not None:

@@ -95,9 +95,13 @@ def verdict_table(study: Mapping[str, Any]) -> None:
         table.columns[-1].justify = "left"
         table.columns[-1].no_wrap = False
         for result in comparison["results"]:
-            figures = (f"{result[name]:+.4f}" for name in ("difference", "low", "high"))
+            figures = (_signed(result[name]) for name in ("difference", "low", "high"))
             table.add_row(result["domain"], *figures, result["verdict"])
         _print(table)
+
+
+def _signed(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:+.4f}"
 
 
 def plan_table(plan: Mapping[str, Any], store: str) -> None:

@@ -14,13 +14,15 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines.store.errors import GlamError
 from pipelines.store.files import read_bytes, write_bytes
-from trainer.step import StepMetrics
+
+if TYPE_CHECKING:
+    from trainer.step import StepMetrics  # imports JAX, which who only reads metrics does not need
 
 
 class MetricsFile:

@@ -78,6 +78,19 @@ def test_a_wrong_option_is_refused_with_exit_code_2():
     assert glam("verify", "x", "--no-such-option").returncode == 2
 
 
+def test_a_dry_run_tells_arms_runs_and_cost_and_does_nothing(tmp_path):
+    store = tmp_path / "store"
+    done = glam(
+        "ablate", "configs/studies/demo.toml", "--store", store, "--dry-run", "--json", "--set", "seeds=[0,1,2,3]"
+    )
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout.splitlines()[-1])
+    assert [arm["name"] for arm in plan["arms"]] == ["filtered", "random", "unfiltered"]
+    assert plan["runs"] == 12
+    assert plan["flops"] > 0
+    assert not store.exists()
+
+
 def test_a_runner_that_loses_data_is_refused_with_the_reason(tmp_path):
     done = glam("build", "configs/demo.toml", "--store", tmp_path, "--", "--runner=DaskRunner")
     assert done.returncode == 1
