@@ -1,7 +1,7 @@
 """Build: the jobs in order, from raw files to dataset versions. It only orders them; each is a stage of its own.
 
     extract ─ deduplicate ─ holdout ─ classifier ─ quality ─ sample ─┐
-                               └───── tokenizer ─ tokenize ──────────┴─ subset ─ pack ─ mix
+                               └───── tokenizer ─ tokenize ──────────┴─ subset ─ account ─ pack ─ mix
 
 A stage that is finished under the same fingerprint is not run again; a build that was stopped goes on after its last
 finished stage.
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipelines import classifier, deduplicate, extract, holdout, mix, pack, quality, sample, subset, tokenize
+from pipelines import account, classifier, deduplicate, extract, holdout, mix, pack, quality, sample, subset, tokenize
 from pipelines.config import CorpusConfig
 from pipelines.corpus import Corpus
 from pipelines.engine import Engine
@@ -55,7 +55,19 @@ class Build:
         }
 
 
-STEPS = ("extract", "deduplicate", "holdout", "tokenize", "classifier", "quality", "sample", "subset", "pack", "mix")
+STEPS = (
+    "extract",
+    "deduplicate",
+    "holdout",
+    "tokenize",
+    "classifier",
+    "quality",
+    "sample",
+    "subset",
+    "account",
+    "pack",
+    "mix",
+)
 """The jobs in the order in which a build runs them."""
 
 
@@ -139,6 +151,10 @@ class _Steps:
         if "random" in self._variants:
             self._decide(subset.run(self._corpus))
 
+    def account(self) -> None:
+        """Follow documents, bytes and tokens through the decisions."""
+        self._account = self._note(account.run(self._corpus))
+
     def pack(self) -> None:
         """Pack every variant of every component, and the held-out documents."""
         self._packed: mix.Packed = {
@@ -150,7 +166,7 @@ class _Steps:
     def mix(self) -> None:
         """Publish the dataset versions."""
         for name in self._config.versions:
-            version = mix.publish(self._corpus, name, self._tokenizer, self._packed, self._heldout)
+            version = mix.publish(self._corpus, name, self._tokenizer, self._packed, self._heldout, self._account)
             self.made.versions[name] = version
             tokens = sum(component.tokens for component in version.components.values())
             self._display.say(f"  version {name}: {version.id}, {tokens:,} training tokens")

@@ -31,6 +31,7 @@ DOCUMENT_SCHEMA = pa.schema(
         ("text", pa.large_string()),
         ("part", pa.int32()),
         ("raw_bytes", pa.int64()),
+        ("text_bytes", pa.int64()),
     ]
 )
 PROVENANCE_SCHEMA = pa.schema([("id", ID_TYPE), ("file", pa.string()), ("offset", pa.int64())])

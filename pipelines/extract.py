@@ -115,6 +115,7 @@ def _rows(work: dict[str, Any], record: Record) -> Iterator[tuple[Any, ...]]:
             text.text,
             text.part,
             record.raw_bytes,
+            len(text.text.encode()),
             work["url"],
             record.offset,
         )

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from pipelines.account import read_account
 from pipelines.corpus import Corpus
 from pipelines.store.errors import GlamError
 from pipelines.store.files import exists, join, link_or_copy
@@ -27,7 +28,9 @@ Packed = Mapping[tuple[str, str], FinishedStage]
 """The `pack` stage of each (component, variant)."""
 
 
-def publish(corpus: Corpus, name: str, tokenizer: FinishedStage, packed: Packed, heldout: FinishedStage) -> Version:
+def publish(
+    corpus: Corpus, name: str, tokenizer: FinishedStage, packed: Packed, heldout: FinishedStage, account: FinishedStage
+) -> Version:
     """Publish the dataset version `name`, or return it if it is there already.
 
     Raises:
@@ -63,7 +66,7 @@ def publish(corpus: Corpus, name: str, tokenizer: FinishedStage, packed: Packed,
         return Version(url, read_manifest(url, "version"))
     for source_url, file in files:
         link_or_copy(source_url, join(url, file.path))
-    stages = [*corpus.documents.values(), *corpus.decisions.values(), tokenizer, heldout, *chosen.values()]
+    stages = [*corpus.documents.values(), *corpus.decisions.values(), tokenizer, account, heldout, *chosen.values()]
     body = {
         "name": name,
         "id": identifier,
@@ -73,7 +76,7 @@ def publish(corpus: Corpus, name: str, tokenizer: FinishedStage, packed: Packed,
         "components": components,
         "heldout": held,
         "tokenizer": MODEL_PATH,
-        "ledger": version_ledger(corpus, variants),
+        "ledger": version_ledger(corpus, read_account(account), variants),
         "stages": sorted(f"{stage.stage}/{stage.fingerprint}" for stage in stages),
         "side": {
             "config": config.name,
@@ -98,7 +101,7 @@ def _take(
     return {figure: stage.summary[prefix][figure] for figure in figures} | {"shards": sorted(shards)}
 
 
-def version_ledger(corpus: Corpus, variants: Mapping[str, str]) -> dict[str, Any]:
+def version_ledger(corpus: Corpus, account: Mapping[str, Any], variants: Mapping[str, str]) -> dict[str, Any]:
     """Follow every source's documents from extraction into a version with these variants.
 
     Returns:
@@ -119,7 +122,9 @@ def version_ledger(corpus: Corpus, variants: Mapping[str, str]) -> dict[str, Any
                 raise MixtureError(
                     f"{job}, source {source}: {counts['in']} documents came in, {remaining} were sent: a defect"
                 )
-            stages[job], remaining = counts, counts["out"]
+            measures = account[source][job]
+            stages[job] = counts | {"bytes": measures["bytes"], "tokens": measures.get("tokens")}
+            remaining = counts["out"]
             dropped |= counts["dropped"]
         ledger[source] = {
             "records": extracted["records"],

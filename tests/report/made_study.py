@@ -153,15 +153,22 @@ def _version(store: Store, name: str, variant: str, stages: dict[str, FinishedSt
 
 
 def _ledger(source: str, variant: str) -> dict:
-    held = {"in": 656, "out": 595, "dropped": {"heldout": 61}}
     stages = {
         "deduplicate": {"in": 918, "out": 656, "dropped": {"language": 152, "near_duplicate": 34, "too_short": 76}},
-        "holdout": held,
+        "holdout": {"in": 656, "out": 595, "dropped": {"heldout": 61}},
     }
     if source == "formasaurus" and variant == "filtered":
         stages["sample"] = {"in": 595, "out": 225, "dropped": {"pareto": 370}}
+    for name, counts in stages.items():
+        counts["bytes"] = _times(counts, 3000)
+        counts["tokens"] = None if name == "deduplicate" else _times(counts, 1000)
     records = {"read": 954, "used": 925, "skipped": {"no_text": 28}, "quarantined": 1}
     return {"records": records, "documents": {"in": 918, "out": 225, "dropped": {}}, "stages": stages}
+
+
+def _times(counts: dict, factor: int) -> dict:
+    dropped = {reason: factor * number for reason, number in counts["dropped"].items()}
+    return {"in": factor * counts["in"], "out": factor * counts["out"], "dropped": dropped}
 
 
 def _scores(arm: str) -> list[dict[str, DocumentScores]]:

@@ -25,6 +25,14 @@ def test_the_verdict_names_gains_and_losses_apart(data):
     assert not told & {row["domain"] for row in against_random["level"]}
 
 
+def test_tokens_are_counted_where_there_are_any_and_estimated_before(data):
+    rows = {row["stage"]: row for row in data["flow"] if row["source"] == "formasaurus"}
+    assert (rows["extract"]["tokens_out"], rows["extract"]["estimated"]) == (918_000, True)
+    assert (rows["deduplicate"]["tokens_in"], rows["deduplicate"]["tokens_out"]) == (918_000, 656_000)
+    assert (rows["sample"]["tokens_in"], rows["sample"]["tokens_out"]) == (595_000, 225_000)
+    assert not rows["sample"]["estimated"]
+
+
 def test_every_step_of_the_flow_balances(data):
     for row in data["flow"]:
         assert row["in"] == row["out"] + sum(number for _, number in row["dropped"]), row

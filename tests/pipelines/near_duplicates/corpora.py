@@ -52,6 +52,7 @@ def write_source(folder: Path, source: str, documents: Sequence[Document], shard
         row = dict.fromkeys(DOCUMENT_SCHEMA.names)
         row |= {"id": identifier, "content_hash": content_hash(document.text), "source": source, "text": document.text}
         row |= {"native_key": document.key, "language": document.language, "part": 0, "raw_bytes": len(document.text)}
+        row["text_bytes"] = len(document.text.encode())
         by_shard[shard_of(identifier, shards)].append(row)
     urls = []
     for shard, rows in enumerate(by_shard):

@@ -42,8 +42,8 @@ def document_flow(versions: Sequence[Version], manifests: Sequence[Manifest]) ->
         manifests: of their stages; those of extraction tell how many documents were copies.
 
     Returns:
-        Rows {source, component, stage, unit, in, dropped: [(reason, n)], out, versions}: a step that all versions
-        share stands once.
+        Rows {source, component, stage, unit, in, dropped: [(reason, n)], out, tokens_in, tokens_out, estimated,
+        versions}: a step that all versions share stands once.
     """
     components = source_components(versions)
     copies = _copies(manifests)
@@ -54,6 +54,7 @@ def document_flow(versions: Sequence[Version], manifests: Sequence[Manifest]) ->
                 "extract": _extraction(entry, copies.get(source, 0)),
                 **{name: _step(part) for name, part in entry["stages"].items()},
             }
+            _estimate_tokens(steps, entry["stages"])
             for stage, step in steps.items():
                 row = {"source": source, "component": components.get(source, ""), "stage": stage, "versions": []}
                 rows.setdefault((source, stage), row | step)["versions"].append(version.name)
@@ -79,12 +80,34 @@ def _extraction(entry: dict[str, Any], copies: int) -> dict[str, Any]:
         "dropped": sorted(dropped.items()),
         "out": entry["documents"]["in"],
         "unit": "records → documents",
+        "tokens_in": None,
+        "tokens_out": None,
+        "estimated": False,
     }
 
 
 def _step(entry: dict[str, Any]) -> dict[str, Any]:
     dropped = sorted((reason, number) for reason, number in entry["dropped"].items() if number)
-    return {"in": entry["in"], "dropped": dropped, "out": entry["out"], "unit": "documents"}
+    tokens = entry["tokens"] or {"in": None, "out": None}
+    return {
+        "in": entry["in"],
+        "dropped": dropped,
+        "out": entry["out"],
+        "unit": "documents",
+        "tokens_in": tokens["in"],
+        "tokens_out": tokens["out"],
+        "estimated": False,
+    }
+
+
+def _estimate_tokens(steps: dict[str, dict[str, Any]], stages: dict[str, Any]) -> None:
+    """Put tokens where nothing was tokenized yet: the bytes, at the tokens a byte of the documents that stayed."""
+    stayed = stages["holdout"]
+    if not stayed["bytes"]["in"]:
+        return
+    came = round(stages["deduplicate"]["bytes"]["in"] * stayed["tokens"]["in"] / stayed["bytes"]["in"])
+    steps["extract"] |= {"tokens_out": came, "estimated": True}
+    steps["deduplicate"] |= {"tokens_in": came, "tokens_out": stayed["tokens"]["in"], "estimated": True}
 
 
 def heldout_rows(versions: Sequence[Version]) -> list[dict[str, Any]]:
