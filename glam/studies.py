@@ -43,6 +43,8 @@ def run(
     source = join(folder, REPORT_FILE)
     if report is not None:
         shutil.copyfile(source, report)
+    if all(stage.reused for stage in made.stages):
+        display.say("  the corpus was found in the store: no stage was computed again")
     stage_table(made.stages)
     bill_table(study)
     verdict_table(study)

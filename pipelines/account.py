@@ -102,11 +102,11 @@ def run(corpus: Corpus) -> FinishedStage:
 
 def summarize(results: list[dict[str, Any]], jobs: list[str]) -> dict[str, Any]:
     """Add the shards' counts up into {source: {job: {measure: {in, out, dropped}}}}."""
-    parts = (
+    counts: list[dict[tuple[str, ...], int]] = [
         {(result["source"], job, measure, outcome): number for job, measure, outcome, number in result["counts"]}
         for result in results
-    )
-    totals = build_ledger(parts)
+    ]
+    totals = build_ledger(counts)
     account: dict[str, Any] = {}
     for source in sorted({result["source"] for result in results}):
         account[source] = {}
