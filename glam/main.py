@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -227,6 +228,8 @@ def main() -> None:
     try:
         app()
     except GlamError as error:
+        if os.environ.get("GLAM_TRACEBACK"):
+            traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

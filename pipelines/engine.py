@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -70,11 +71,23 @@ class Engine:
             runner = None
         pipeline = beam.Pipeline(runner=runner, options=options)
         build(pipeline)
-        with Watch(self.display, label, total, unit):
-            result = pipeline.run()
-            state = result.wait_until_finish()
+        try:
+            with Watch(self.display, label, total, unit):
+                result = pipeline.run()
+                state = result.wait_until_finish()
+        except GlamError as error:
+            raise EngineError(f"{label}: {_without_beam(str(error))}") from error
+        except Exception as error:  # what a worker raised comes as Beam's own exception with the text of the trace
+            lines = [line for line in str(error).strip().splitlines() if line.strip()]
+            last = lines[-1] if lines else type(error).__name__
+            raise EngineError(f"{label}: {_without_beam(last)} (GLAM_TRACEBACK=1 shows the stack trace)") from error
         if state not in (None, "DONE"):
             raise EngineError(f"the job {label!r} ended in state {state}; the runner's log says why")
+
+
+def _without_beam(message: str) -> str:
+    """Return a worker's message without the name of the step that Beam adds."""
+    return re.sub(r" \[while running '.*'\]$", "", message)
 
 
 class _ReadLines(beam.DoFn):

@@ -12,6 +12,7 @@ from small_corpus import write_corpus
 from pipelines.build import build
 from pipelines.config import load_corpus_config
 from pipelines.documents import read_batches, read_table
+from pipelines.engine import EngineError
 from pipelines.progress import SilentDisplay
 from pipelines.sources.errors import SourceError
 from pipelines.store.sequences import decode_sequence
@@ -254,3 +255,13 @@ def test_rows_of_shared_components_are_equal_in_every_batch_of_two_versions(smal
             web = not np.array_equal(a.tokens, b.tokens)
             shared += not web
     assert shared >= 0.45 * 320  # half of the rows are web, some of those may coincide
+
+
+@pytest.mark.parametrize("options", [[], ["--direct_num_workers=2"]], ids=["one process", "two processes"])
+def test_a_damaged_document_shard_is_named_with_a_remedy(small_config, tmp_path, options):
+    config = load_corpus_config(str(small_config))
+    build(config, str(tmp_path), [], SilentDisplay(), until="extract")
+    (shard, *_) = sorted(tmp_path.glob("stages/extract/*/documents/lee/*.parquet"))
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(EngineError, match=rf"deduplicate: .*{shard.name}: not a sound Parquet file .* build again"):
+        build(config, str(tmp_path), options, SilentDisplay())
