@@ -265,3 +265,41 @@ def test_a_damaged_document_shard_is_named_with_a_remedy(small_config, tmp_path,
     shard.write_bytes(shard.read_bytes()[:-100])
     with pytest.raises(EngineError, match=rf"deduplicate: .*{shard.name}: not a sound Parquet file .* build again"):
         build(config, str(tmp_path), options, SilentDisplay())
+
+
+def test_a_store_on_an_object_store_gives_the_same_bytes(small_config, small_build, tmp_path):
+    store = f"memory://{tmp_path.name}"
+    made = run_build(small_config, store)
+    assert bytes_of(made) == bytes_of(small_build[0])
+    version = find_version(store, "filtered")
+    assert verify_version(version) == []
+    reader = ShardReader(version.components["books"].shards[0])
+    local = ShardReader(small_build[0].versions["filtered"].components["books"].shards[0])
+    assert [reader.record(i) for i in range(3)] == [local.record(i) for i in range(3)]
+
+
+def test_batches_read_natively_are_those_of_tf_data(small_build):
+    import tensorflow as tf
+
+    from trainer.data import TrainingData
+    from trainer.order import TrainingOrder
+
+    version, rows, seed = small_build[0].versions["filtered"], 8, 5
+    spec = {"tokens": tf.io.FixedLenFeature([], tf.string)}
+
+    def read(record):
+        return tf.io.decode_raw(tf.io.parse_single_example(record, spec)["tokens"], tf.uint16)
+
+    tokens = {
+        name: np.stack(list(tf.data.TFRecordDataset(list(component.shards)).map(read).as_numpy_iterator()))
+        for name, component in version.components.items()
+    }
+    weights = {name: component.weight for name, component in version.components.items()}
+    order = TrainingOrder(weights, {name: len(records) for name, records in tokens.items()}, seed)
+    data = TrainingData(version, rows, seed)
+    for step in range(20):
+        places = [order.place(step * rows + row) for row in range(rows)]
+        theirs = np.stack([tokens[place.component][place.record] for place in places])
+        batch = data.batch(step)
+        np.testing.assert_array_equal(batch.inputs, theirs[:, :-1])
+        np.testing.assert_array_equal(batch.targets, theirs[:, 1:])
