@@ -14,7 +14,7 @@ demo: $(READY)
 	$(VENV)/bin/glam demo --store $(STORE)
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --quiet
 
 lint: $(READY)
 	$(VENV)/bin/ruff format --check .

@@ -69,7 +69,7 @@ def test_a_changed_threshold_runs_only_what_depends_on_it(small_config, small_bu
     made, store = small_build
     again = run_build(small_config, store, overrides=["sample.alpha='2'"])
     computed = {stage.stage for stage in again.stages if not stage.reused}
-    assert computed == {"sample", "subset", "pack"}
+    assert computed == {"sample", "subset", "account", "pack"}
     assert again.versions["unfiltered"].id == made.versions["unfiltered"].id
     assert again.versions["filtered"].id != made.versions["filtered"].id
 
