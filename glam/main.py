@@ -36,6 +36,9 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key: key=value, the key dotted, the value as in TOML.")
 ]
 DEFAULT_STORE = "store"
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended, by the convention of shells."""
+
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": False}
 
 
@@ -232,9 +235,10 @@ def main() -> None:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on after the last finished stage", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("\nstopped; the same command goes on after the last finished stage", file=sys.stderr)
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -62,7 +62,7 @@ class Engine:
         Raises:
             EngineError: when the job does not end well.
         """
-        logging.getLogger("apache_beam").setLevel(logging.ERROR)
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what fails is raised, and told once
         options = PipelineOptions(self._arguments)
         if self._runner in LOCAL_RUNNERS:
             runner: Any = FnApiRunner()
@@ -80,6 +80,8 @@ class Engine:
         except Exception as error:  # what a worker raised comes as Beam's own exception with the text of the trace
             lines = [line for line in str(error).strip().splitlines() if line.strip()]
             last = lines[-1] if lines else type(error).__name__
+            if last.startswith("KeyboardInterrupt"):
+                raise KeyboardInterrupt from None
             raise EngineError(f"{label}: {_without_beam(last)} (GLAM_TRACEBACK=1 shows the stack trace)") from error
         if state not in (None, "DONE"):
             raise EngineError(f"the job {label!r} ended in state {state}; the runner's log says why")

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -195,3 +197,25 @@ def test_train_then_evaluate_then_report(built, tmp_path):
         done = glam("report", reference, "--store", store, "--out", out, env=environment)
         assert done.returncode == 0, done.stderr
         assert title in out.read_text()
+
+
+def test_ctrl_c_stops_at_once_with_130_and_says_how_to_go_on(built, tmp_path):
+    _, _, config, _ = built
+    command = [sys.executable, "-m", "glam", "build", str(config), "--store", str(tmp_path / "store")]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not list((tmp_path / "store").glob("stages/deduplicate/*/work.jsonl")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert "stopped; the same command goes on after the last finished stage" in said
+    assert "Traceback" not in said
+    manifests = [path.parent.parent.name for path in (tmp_path / "store").glob("stages/*/*/manifest.json")]
+    assert "extract" in manifests
