@@ -201,8 +201,10 @@ def verify(
     answer = run_verification(reference, store)
     for bad in answer["bad"]:
         print(f"{bad['path']}: {bad['reason']}", file=sys.stderr)
+    if answer["bad"]:
+        print(f"delete {answer['path']} and build again; a damaged stage is named then", file=sys.stderr)
     if as_json:
-        show(answer)
+        show({key: answer[key] for key in ("id", "ok", "files", "bad")})
     else:
         print(f"{answer['id']}: {answer['files']} files, {'sound' if answer['ok'] else 'DAMAGED'}")
     if not answer["ok"]:

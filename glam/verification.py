@@ -11,7 +11,7 @@ from pipelines.store.versions import find_version, verify_version
 
 
 def run_verification(reference: str, store: str) -> dict[str, Any]:
-    """Verify a version and return what `glam verify --json` prints."""
+    """Verify a version and return what `glam verify --json` prints, and the version's folder."""
     version = find_version(store, reference)
     print(f"version {version.name} {version.id}", file=sys.stderr)
     display = TerminalDisplay()
@@ -28,6 +28,7 @@ def run_verification(reference: str, store: str) -> dict[str, Any]:
     display.finish()
     return {
         "id": version.id,
+        "path": version.url,
         "ok": not bad,
         "files": len(files),
         "bad": [{"path": item.path, "reason": item.reason} for item in bad],

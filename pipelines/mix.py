@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.account import read_account
 from pipelines.corpus import Corpus
 from pipelines.store.errors import GlamError
-from pipelines.store.files import exists, join, link_or_copy
+from pipelines.store.files import FileDigest, StoreError, digest_file, exists, join, link_or_copy
 from pipelines.store.stages import FinishedStage, StoredFile, merkle_root, read_manifest
 from pipelines.store.versions import Version, publish_version, version_id
 from pipelines.tokenize import MODEL_PATH
@@ -65,6 +65,7 @@ def publish(
     if exists(join(url, "manifest.json")):
         return Version(url, read_manifest(url, "version"))
     for source_url, file in files:
+        _check_sound(source_url, file)
         link_or_copy(source_url, join(url, file.path))
     stages = [*corpus.documents.values(), *corpus.decisions.values(), tokenizer, account, heldout, *chosen.values()]
     body = {
@@ -85,6 +86,13 @@ def publish(
         },
     }
     return publish_version(url, [file for _, file in files], body)
+
+
+def _check_sound(url: str, file: StoredFile) -> None:
+    """Refuse to publish a stage's file that was changed since the stage was finished."""
+    if digest_file(url) != FileDigest(file.size, file.sha256):
+        folder = url.split("/stages/")[0] + "/stages/" + "/".join(url.split("/stages/")[1].split("/")[:2])
+        raise StoreError(f"{url}: its bytes are not those its stage wrote; delete {folder} and build again")
 
 
 def _take(

@@ -1,6 +1,7 @@
 """From raw files to dataset versions: the same bytes however it is run, nothing lost, nothing computed twice."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from pipelines.documents import read_batches, read_table
 from pipelines.engine import EngineError
 from pipelines.progress import SilentDisplay
 from pipelines.sources.errors import SourceError
+from pipelines.store.files import StoreError
 from pipelines.store.sequences import decode_sequence
 from pipelines.store.tfrecord import ShardReader
 from pipelines.store.versions import find_version, verify_version
@@ -188,6 +190,15 @@ def test_a_version_is_verified_and_a_flipped_byte_is_found(small_config, tmp_pat
     shard.write_bytes(bytes(data))
     (bad,) = verify_version(version)
     assert str(shard).endswith(bad.path)
+    (stage,) = [s for s in made.stages if s.stage == "pack" and s.manifest["recipe"]["component"] == "books"]
+    (packed, *_) = stage.urls("", ".tfrecord")
+    Path(packed).unlink()
+    Path(packed).write_bytes(bytes(data))
+    shutil.rmtree(version.url)
+    with pytest.raises(StoreError, match=rf"its bytes are not those its stage wrote; delete {stage.url} and build"):
+        run_build(small_config, tmp_path / "store")
+    shutil.rmtree(stage.url)
+    assert bytes_of(run_build(small_config, tmp_path / "store")) == bytes_of(made)
     assert made.versions["random"].id == find_version(str(tmp_path / "store"), "random").id
 
 
