@@ -109,7 +109,7 @@ def test_every_arm_has_a_run_for_every_seed_with_scores_and_costs(finished):
         for run in arm["runs"]:
             assert set(run["heldout"]) == {"statements", "expressions", "types"}
             assert 0.9 * 12 * 4 * 32 < run["tokens"] <= 12 * 4 * 32  # a padded record has fewer targets
-            assert run["flops"] == run["tokens"] * run["cost"]["training_flops"]
+            assert run["flops"] == 12 * 4 * 32 * run["cost"]["training_flops"]
             assert run["evaluation"]["flops"] == run["evaluation"]["tokens"] * run["cost"]["forward_flops"]
             assert run["curve"][-1][1] < run["curve"][0][1]
 
