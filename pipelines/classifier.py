@@ -32,7 +32,7 @@ from quality_filter.classifier import LinearClassifier
 from quality_filter.evaluation import SCORE_UNITS, auc, count_scores, precision_at, reliability
 from quality_filter.examples import Example, document_examples
 from quality_filter.settings import QualitySettings
-from quality_filter.train import train_classifier
+from quality_filter.train import Progress, train_classifier
 
 POSITIVE, NEGATIVE = "positive", "negative"
 CHARACTERS_PER_DOCUMENT = 200_000
@@ -132,12 +132,21 @@ def _train(corpus: Corpus, stage: OpenStage, quality: Quality, table: pa.Table) 
                     "sources or hosts, or lower select.min_characters"
                 )
         examples = _examples(others, quality.classifier, order)
-        training = train_classifier(examples, quality.classifier, order, progress=partial(_show, display, number))
+        training = _train_one(examples, quality.classifier, order, progress=partial(_show, display, number))
         model = training.to_bytes()
         path = model_path(number)
         models.append((StoredFile.of(path, write_bytes(stage.path(path), model)), model))
     display.finish()
     return models
+
+
+def _train_one(
+    examples: list[Example], settings: QualitySettings, order: KeyedHash, progress: Progress
+) -> LinearClassifier:
+    try:
+        return train_classifier(examples, settings, order, progress=progress)
+    except (ValueError, RuntimeError) as error:
+        raise ClassifierError(f"quality: {error}") from error
 
 
 def _show(display: Display, finished: int, share: float) -> None:

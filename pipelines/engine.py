@@ -7,6 +7,7 @@ download and start another runner. Every other `--runner=…` is Beam's, with Be
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import re
@@ -15,6 +16,7 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.runners import create_runner
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines.progress import Display, SilentDisplay, Watch
@@ -45,10 +47,31 @@ class Engine:
             raise EngineError(
                 f"--runner={self._runner} is refused: {REFUSED_RUNNERS[self._runner]}; use another runner"
             )
+        self._check_options()
         direct = PipelineOptions(self._arguments).view_as(DirectOptions)
         self.workers = direct.direct_num_workers
         if self._runner in LOCAL_RUNNERS and self.workers > 1 and direct.direct_running_mode == "in_memory":
             self._arguments.append("--direct_running_mode=multi_processing")
+
+    def _check_options(self) -> None:
+        """Refuse an unknown runner, and on this machine an option that Beam does not know and would pass over."""
+        if self._runner not in LOCAL_RUNNERS:
+            try:
+                create_runner(self._runner)
+            except ValueError as error:
+                raise EngineError(f"--runner={self._runner}: {error}") from error
+            return
+        parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
+        for options in PipelineOptions.__subclasses__():
+            options._add_argparse_args(parser)
+        try:
+            _, unknown = parser.parse_known_args(self._arguments)
+        except (SystemExit, argparse.ArgumentError):
+            unknown = self._arguments
+        if unknown:
+            raise EngineError(
+                f"{' '.join(unknown)}: not an option of Beam; options after -- are Beam's, as --name=value"
+            )
 
     def run(self, label: str, build: Callable[[beam.Pipeline], Any], total: int | None = None, unit: str = "") -> None:
         """Build a job and run it to its end.

@@ -20,6 +20,7 @@ from pipelines.collect import Rule, collect_texts
 from pipelines.corpus import Corpus, DecideShard, run_decision_stage
 from pipelines.documents import read_table
 from pipelines.progress import Watch
+from pipelines.store.errors import GlamError
 from pipelines.store.files import digest_file, read_bytes, write_bytes
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
 from tokenizer.encode import Encoder
@@ -27,6 +28,10 @@ from tokenizer.train import train_tokenizer
 
 MODEL_PATH = "tokenizer/tokenizer.model"
 SAMPLE_CHARACTERS_PER_DOCUMENT = 200_000
+
+
+class TokenizerError(GlamError):
+    """The tokenizer cannot be trained, or the existing one not be used; the message says why and what to do."""
 
 
 def run_tokenizer(corpus: Corpus) -> FinishedStage:
@@ -51,9 +56,15 @@ def run_tokenizer(corpus: Corpus) -> FinishedStage:
         texts = read_table(stage.path("train_sample.parquet"), ["text"]).column("text").to_pylist()
         corpus.engine.display.say(f"  training a tokenizer of {settings.vocabulary_size} pieces on {len(texts)} texts")
         with Watch(corpus.engine.display, "train tokenizer", None, ""):
-            model = train_tokenizer(texts, settings)
+            try:
+                model = train_tokenizer(texts, settings)
+            except ValueError as error:
+                raise TokenizerError(f"tokenizer: {error}") from error
     file = StoredFile.of(MODEL_PATH, write_bytes(stage.path(MODEL_PATH), model))
-    encoder = Encoder(model)
+    try:
+        encoder = Encoder(model, settings.model or MODEL_PATH)
+    except ValueError as error:
+        raise TokenizerError(f"tokenizer.model: {error}") from error
     summary = {
         "vocabulary_size": encoder.vocabulary_size,
         "token_dtype": encoder.dtype.name,

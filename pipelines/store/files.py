@@ -127,14 +127,26 @@ class AtomicFile(io.RawIOBase):
         self._state = hashlib.sha256()
         self._size = 0
         self._target = local_path(url) if is_local(url) else None
+        self._url = url
+        try:
+            self._file = self._open()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _open(self) -> IO[bytes]:
         if self._target is None:
-            remote, path = filesystem(url)
-            self._file: IO[bytes] = remote.open(path, "wb")
-        else:
-            target = Path(self._target)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
-            self._file = self._temporary.open("wb")
+            remote, path = filesystem(self._url)
+            return remote.open(path, "wb")
+        target = Path(self._target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
+        return self._temporary.open("wb")
+
+    def _unwritable(self, error: OSError) -> StoreError:
+        reason = error.strerror or str(error)
+        return StoreError(
+            f"{self._url}: cannot be written ({reason}); make room, mend permissions or choose another folder"
+        )
 
     def writable(self) -> bool:
         """Say that bytes may be written."""
@@ -145,7 +157,10 @@ class AtomicFile(io.RawIOBase):
         self._state.update(data)
         written = memoryview(data).nbytes
         self._size += written
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise self._unwritable(error) from error
         return written
 
     def __enter__(self) -> Self:
@@ -163,12 +178,15 @@ class AtomicFile(io.RawIOBase):
         """Finish the file and make it visible."""
         if self.closed:
             return
-        if self._target is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        self._file.close()
-        if self._target is not None:
-            self._temporary.replace(self._target)
+        try:
+            if self._target is not None:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            self._file.close()
+            if self._target is not None:
+                self._temporary.replace(self._target)
+        except OSError as error:
+            raise self._unwritable(error) from error
         self.digest = FileDigest(self._size, self._state.hexdigest())
         super().close()
 

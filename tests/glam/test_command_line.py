@@ -99,6 +99,40 @@ def test_a_runner_that_loses_data_is_refused_with_the_reason(tmp_path):
     assert "--runner=DaskRunner is refused: it lost documents" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("--direct_num_wrokers=2", "not an option of Beam"), ("--runner=Nope", "--runner=Nope: ")],
+)
+def test_an_option_that_beam_does_not_know_is_refused(tmp_path, option, message):
+    done = glam("build", "configs/demo.toml", "--store", tmp_path, "--", option)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_store_that_cannot_be_written_is_told_with_the_remedy(built, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    done = glam("build", built[2], "--store", tmp_path / "file")
+    assert done.returncode == 1
+    assert "cannot be written (Not a directory); make room, mend permissions or choose another folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("tokenizer.vocabulary_size=60000", r"error: tokenizer: vocabulary_size = 60000 is more than"),
+        ("select.min_characters=100000000", r"error: tokenizer: no text to train a tokenizer on"),
+        ("quality.positives=[{sources=['plays'],hosts=['x.org']}]", r"error: quality.positives: no training document"),
+    ],
+)
+def test_what_the_text_does_not_allow_is_told_with_the_remedy(built, setting, message):
+    done = glam("build", built[2], "--store", built[1], "--set", setting)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The JSON that `glam build` prints, its store and configuration: a build without a network."""
