@@ -29,7 +29,13 @@ app = typer.Typer(
 )
 
 StoreOption = Annotated[
-    str, typer.Option("--store", help="Folder or address of the store.", envvar="GLAM_STORE", show_default=True)
+    str,
+    typer.Option(
+        "--store",
+        help="Folder or address of the store.",
+        envvar="GLAM_STORE",
+        callback=lambda url: url.removeprefix("file://"),
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line of stdout.")]
 SetOption = Annotated[
@@ -39,7 +45,7 @@ DEFAULT_STORE = "store"
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, by the convention of shells."""
 
-PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": False}
+PASS_ON = {"allow_extra_args": True}
 
 
 def show(answer: dict[str, Any]) -> None:
@@ -236,6 +242,11 @@ def main() -> None:
         if os.environ.get("GLAM_TRACEBACK"):
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("GLAM_TRACEBACK"):
+            traceback.print_exc()
+        print(f"error: {type(error).__name__}: {error} (GLAM_TRACEBACK=1 shows the stack trace)", file=sys.stderr)
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -56,12 +57,14 @@ def task_table(tasks: Mapping[str, Mapping[str, Any]]) -> None:
 
 def store_table(answer: Mapping[str, Any]) -> None:
     """Print what a store holds, on stdout."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     table = _table("Dataset versions", ("id", "name", "configuration", "created", "training tokens"), 4)
     for version in answer["versions"]:
         created = version["created"].replace("+00:00", "Z")
         table.add_row(version["id"], version["name"], version["config"], created, f"{version['tokens']:,}")
     console.print(table)
+    if not answer["versions"]:
+        print("no dataset version is in this store; `glam build` makes some", file=sys.stderr)
     if answer["studies"]:
         studies = _table("Studies", ("id", "name", "created"), 3)
         for study in answer["studies"]:

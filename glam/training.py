@@ -66,6 +66,7 @@ def run_evaluation(run: str, store: str, tasks: Sequence[str]) -> dict[str, Any]
             low, high = ratio_interval(entry.bits, entry.bytes) or (None, None)
             figures = {"score": entry.bits_per_byte, "low": low, "high": high, "n": len(entry.ids), "chance": None}
             answer[f"heldout/{source}"] = figures
-    if not answer:
+    absent = [task for task in tasks if task != "heldout" and task not in answer]
+    if absent or not answer:
         raise GlamError(f"--tasks {','.join(tasks)}: the version holds out {', '.join(sorted(scores)) or 'nothing'}")
     return {"run": run, "tasks": answer}

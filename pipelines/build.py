@@ -9,7 +9,7 @@ finished stage.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -116,7 +116,18 @@ class _Steps:
     def extract(self) -> None:
         """Raw files to documents."""
         documents, self.made.files_missing = extract.run(self._corpus, self._note)
-        self._corpus = replace(self._corpus, documents=documents)
+        self._restrict(documents)
+        self._corpus = replace(self._corpus, config=self._config, documents=documents)
+
+    def _restrict(self, sources: Collection[str]) -> None:
+        """Go on with the sources that have files."""
+        config = self._config.restricted(sources)
+        for component in sorted(set(self._config.mixture) - set(config.mixture)):
+            self._display.say(
+                f"  component {component} has no files: it leaves the mixture, the others keep their ratios"
+            )
+        self._config = self.made.config = config
+        self._variants = {variant for _, variant in config.variants()}
 
     def deduplicate(self) -> None:
         """Select by language and length; drop exact and near duplicates."""

@@ -7,14 +7,14 @@ that it reads, without paths.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from pipelines.near_duplicates.settings import DeduplicateSettings
 from pipelines.sources.registry import READERS
-from pipelines.store.configuration import Settings, load_settings
+from pipelines.store.configuration import ConfigError, Settings, load_settings
 from quality_filter.settings import QualitySettings, SamplingSettings
 from tokenizer.settings import TokenizerSettings
 
@@ -83,7 +83,7 @@ class Extract(Settings):
 class Select(Settings):
     """Which documents may enter: languages (ISO 639-1; none means all) and the least number of characters."""
 
-    languages: list[Annotated[str, Field(pattern=r"^([a-z]{2,3}|unknown)$")]] = Field(default_factory=list)
+    languages: list[Annotated[str, Field(pattern=r"^([a-z]{2}|unknown)$")]] = Field(default_factory=list)
     min_characters: int = Field(200, ge=1)
 
 
@@ -112,6 +112,29 @@ class Quality(Settings):
     negatives: list[Selector] = Field(min_length=1)
     scored: list[Name] = Field(default_factory=lambda: ["web"])
     classifier: QualitySettings = Field(default_factory=QualitySettings)
+
+    def restricted(self, sources: Collection[str], components: Collection[str]) -> Quality | None:
+        """Return these settings for some sources; None when no scored component is left.
+
+        Raises:
+            ConfigError: when a class has no source left.
+        """
+        scored = [name for name in self.scored if name in components]
+        if not scored:
+            return None
+        classes = {}
+        for kind in ("positives", "negatives"):
+            selectors = [
+                selector.model_copy(update={"sources": [name for name in selector.sources if name in sources]})
+                for selector in getattr(self, kind)
+            ]
+            classes[kind] = [selector for selector in selectors if selector.sources]
+            if not classes[kind]:
+                raise ConfigError(
+                    f"quality.{kind}: none of its sources has files; name one that has, or take [quality] and the "
+                    "filtered and random versions out"
+                )
+        return self.model_copy(update={"scored": scored, **classes})
 
 
 class Pack(Settings):
@@ -154,6 +177,8 @@ class CorpusConfig(Settings):
         components = {source.component for source in self.sources.values()}
         _require_known("mixture", set(self.mixture), components, "a component of no source")
         _require_known("holdout.sources", set(self.holdout.sources), set(self.sources), "not a source")
+        _require_known("pack.max_tokens", set(self.pack.max_tokens), components, "a component of no source")
+        _require_known("deduplicate.priority", set(self.deduplicate.priority), components, "a component of no source")
         for name, variants in self.versions.items():
             _require_known(f"versions.{name}", set(variants), set(self.mixture), "not a component of the mixture")
         self._check_quality(components)
@@ -175,6 +200,39 @@ class CorpusConfig(Settings):
             for kind, selectors in (("positives", self.quality.positives), ("negatives", self.quality.negatives)):
                 for selector in selectors:
                     _require_known(f"quality.{kind}", set(selector.sources), set(self.sources), "not a source")
+
+    def restricted(self, sources: Collection[str]) -> CorpusConfig:
+        """Return this configuration for the sources that have files.
+
+        Components without any leave the mixture, whose other weights keep their ratios; so a configuration may name
+        more than a folder holds.
+
+        Raises:
+            ConfigError: when nothing is left for a class of the quality classifier.
+        """
+        if set(sources) == set(self.sources):
+            return self
+        kept = {name: source for name, source in self.sources.items() if name in sources}
+        components = {source.component for source in kept.values()}
+        mixture = {name: part for name, part in self.mixture.items() if name in components}
+        if not mixture:
+            raise ConfigError(f"{self.name}: no component of the mixture has files; mend the patterns of its sources")
+        total = sum(part.weight for part in mixture.values())
+        versions = {
+            name: {component: variant for component, variant in variants.items() if component in mixture}
+            for name, variants in self.versions.items()
+        }
+        return self.model_copy(
+            update={
+                "sources": kept,
+                "mixture": {n: p.model_copy(update={"weight": p.weight / total}) for n, p in mixture.items()},
+                "versions": versions,
+                "quality": self.quality and self.quality.restricted(kept, components),
+                "holdout": self.holdout.model_copy(
+                    update={"sources": [name for name in self.holdout.sources if name in kept]}
+                ),
+            }
+        )
 
     def weights(self) -> dict[str, float]:
         """Return the mixture's weights by component, in order of name, scaled to sum to 1."""

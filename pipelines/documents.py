@@ -65,7 +65,7 @@ def read_table(url: str, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         with open_read(url) as file:
             return pq.read_table(file, columns=list(columns) if columns else None)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
         raise _damaged(url, error) from error
 
 
@@ -112,7 +112,7 @@ def read_batches(
                         batch[f"{job}.{name}"] = part.column(name).combine_chunks()
                 start += rows.num_rows
                 yield batch
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
         raise _damaged(documents_url, error) from error
 
 

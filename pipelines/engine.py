@@ -41,6 +41,9 @@ class Engine:
 
     def __init__(self, beam_options: Sequence[str] = (), display: Display | None = None) -> None:
         self.display: Display = display or SilentDisplay()
+        for option in beam_options:
+            if not re.match(r"--\w+(=|$)", option) or option == "--runner":
+                raise EngineError(f"{option}: not an option of Beam's; they stand after -- as --name=value")
         self._arguments = [a for a in beam_options if a.split("=")[0] != "--runner"]
         self._runner = next((a.split("=", 1)[1] for a in beam_options if a.startswith("--runner=")), "")
         if self._runner in REFUSED_RUNNERS:

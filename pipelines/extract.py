@@ -31,8 +31,8 @@ from pipelines.sources.errors import SourceError
 from pipelines.sources.locate import locate, locate_pattern
 from pipelines.sources.record import Quarantined, Record, Skipped, Used
 from pipelines.sources.registry import READERS
-from pipelines.store.files import digest_file, size_of, write_bytes
-from pipelines.store.hashing import content_hash, document_id, part_name, shard_of
+from pipelines.store.files import digest_file, join, size_of, write_bytes
+from pipelines.store.hashing import content_hash, document_id, part_name, sha256_json, shard_of
 from pipelines.store.ledger import build_ledger, check_extraction
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
 
@@ -100,17 +100,17 @@ def _rows(work: dict[str, Any], record: Record) -> Iterator[tuple[Any, ...]]:
     """Yield a row of ROW_SCHEMA for each text of a record."""
     if not isinstance(record.outcome, Used):
         return
-    source = work["source"]
+    source, native_key = work["source"], _encodable(record.native_key)
     for text in record.outcome.texts:
         content = content_hash(text.text)
         yield (
-            document_id(source, record.native_key, content),
+            document_id(source, native_key, content),
             content,
             source,
-            record.native_key,
-            text.url,
-            text.title,
-            text.date,
+            native_key,
+            text.url and _encodable(text.url),
+            text.title and _encodable(text.title),
+            text.date and _encodable(text.date),
             detect(text.text),
             text.text,
             text.part,
@@ -119,6 +119,11 @@ def _rows(work: dict[str, Any], record: Record) -> Iterator[tuple[Any, ...]]:
             work["url"],
             record.offset,
         )
+
+
+def _encodable(text: str) -> str:
+    """Return a text with lone surrogates, which UTF-8 cannot hold, written out as `\\udXXX`."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _packed(waiting: dict[int, list[tuple[Any, ...]]]) -> Iterator[tuple[int, bytes]]:
@@ -141,7 +146,7 @@ class _WriteShard(beam.DoFn):
         rows = rows.sort_by([(name, "ascending") for name in ("id", "url", "title", "date", "part", "file", "offset")])
         ids = rows.column("id").to_pylist()
         first = [position for position, identifier in enumerate(ids) if not position or identifier != ids[position - 1]]
-        documents = rows.select(DOCUMENT_SCHEMA.names).take(first)
+        documents = rows.select(DOCUMENT_SCHEMA.names).take(pa.array(first, pa.int64()))
         provenance = rows.select(PROVENANCE_SCHEMA.names)
         written = StoredFile.of(output["path"], write_parquet(output["url"], documents), rows=len(first))
         side = StoredFile.of(output["side_path"], write_parquet(output["side_url"], provenance), rows=len(ids))
@@ -257,7 +262,8 @@ def _run_job(
 ) -> dict[str, list[dict[str, Any]]]:
     """Run the job for some sources; return the results of each."""
     shards = corpus.config.extract.shards
-    first = stages[min(stages)]
+    # The job's own files lie apart from the stages: another build may make one of these stages with other sources.
+    folder = join(corpus.store.url, "jobs", sha256_json(sorted(stage.key.fingerprint for stage in stages.values())))
     names = sorted(corpus.config.sources)
     work: list[dict[str, Any]] = []
     outputs: list[dict[str, Any]] = []
@@ -276,7 +282,7 @@ def _run_job(
             side = f"provenance/{part_name(shard, shards, '.parquet')}"
             targets = {"path": path, "url": stage.path(path), "side_path": side, "side_url": stage.path(side)}
             outputs.append({"source": source, "number": base + shard} | targets)
-    work_url, outputs_url, results_url = (first.path(f"{name}.jsonl") for name in ("work", "outputs", "results"))
+    work_url, outputs_url, results_url = (join(folder, f"{name}.jsonl") for name in ("work", "outputs", "results"))
     write_work_list(work_url, work)
     write_work_list(outputs_url, outputs)
 

@@ -9,6 +9,7 @@ import argparse
 import logging
 import os
 import sys
+import traceback
 
 from pipelines.store.errors import GlamError
 
@@ -36,4 +37,9 @@ def main(job: str, arguments: list[str] | None = None) -> None:
         build(config, known.store, beam_options, TerminalDisplay(), until=job)
     except GlamError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("GLAM_TRACEBACK"):
+            traceback.print_exc()
+        print(f"error: {type(error).__name__}: {error} (GLAM_TRACEBACK=1 shows the stack trace)", file=sys.stderr)
         sys.exit(1)

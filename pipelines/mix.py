@@ -31,7 +31,10 @@ Packed = Mapping[tuple[str, str], FinishedStage]
 def publish(
     corpus: Corpus, name: str, tokenizer: FinishedStage, packed: Packed, heldout: FinishedStage, account: FinishedStage
 ) -> Version:
-    """Publish the dataset version `name`, or return it if it is there already.
+    """Publish the dataset version `name`.
+
+    Where its files are there already, only the manifest is written again: what it tells beside the id (ledger, stages,
+    names) is that of this build.
 
     Raises:
         MixtureError: when a component has no training documents.
@@ -62,11 +65,14 @@ def publish(
     recipe = config.version_recipe(name)
     identifier = version_id(recipe, merkle_root([file.to_json() for _, file in files]))
     url = join(corpus.store.url, "versions", identifier)
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
     if exists(join(url, "manifest.json")):
-        return Version(url, read_manifest(url, "version"))
-    for source_url, file in files:
-        _check_sound(source_url, file)
-        link_or_copy(source_url, join(url, file.path))
+        side = read_manifest(url, "version")["side"]
+    else:
+        side = {"created": now, "names": {}}
+        for source_url, file in files:
+            _check_sound(source_url, file)
+            link_or_copy(source_url, join(url, file.path))
     stages = [*corpus.documents.values(), *corpus.decisions.values(), tokenizer, account, heldout, *chosen.values()]
     body = {
         "name": name,
@@ -81,7 +87,8 @@ def publish(
         "stages": sorted(f"{stage.stage}/{stage.fingerprint}" for stage in stages),
         "side": {
             "config": config.name,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created": side["created"],
+            "names": side["names"] | {name: now},
             "licences": {source: config.sources[source].licence for source in sorted(config.sources)},
         },
     }
@@ -119,7 +126,8 @@ def version_ledger(corpus: Corpus, account: Mapping[str, Any], variants: Mapping
     ledger = {}
     for source in sorted(corpus.documents):
         extracted = corpus.documents[source].ledger[source]
-        variant = variants.get(corpus.config.sources[source].component, "all")
+        component = corpus.config.sources[source].component
+        variant = variants.get(component, "all")
         jobs = ["deduplicate", "holdout", *({"filtered": ["sample"], "random": ["subset"]}.get(variant, []))]
         stages: dict[str, Any] = {}
         dropped: dict[str, int] = {}
@@ -134,6 +142,8 @@ def version_ledger(corpus: Corpus, account: Mapping[str, Any], variants: Mapping
             stages[job] = counts | {"bytes": measures["bytes"], "tokens": measures.get("tokens")}
             remaining = counts["out"]
             dropped |= counts["dropped"]
+        if component not in variants:
+            dropped["not_in_mixture"], remaining = remaining, 0
         ledger[source] = {
             "records": extracted["records"],
             "documents": {"in": extracted["documents"]["out"], "out": remaining, "dropped": dropped},

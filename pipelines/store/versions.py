@@ -146,9 +146,9 @@ def find_version(store_url: str, reference: str) -> Version:
         StoreError: when there is none, or a prefix fits several.
     """
     versions = list_versions(store_url)
-    named = [v for v in versions if v.name == reference or v.id == reference]
+    named = [(v.manifest["side"]["names"][reference], v) for v in versions if reference in v.manifest["side"]["names"]]
     if named:
-        return named[-1]
+        return max(named, key=lambda item: item[0])[1]
     fitting = [v for v in versions if len(reference) >= 4 and v.id.startswith(reference)]
     if len(fitting) == 1:
         return fitting[0]

@@ -96,7 +96,7 @@ def version(tmp_path):
     from pipelines.store.stages import merkle_root
 
     body = {"name": "filtered", "recipe": recipe, "id": version_id(recipe, merkle_root([file.to_json()]))}
-    side = {"created": "2026-01-01T00:00:00+00:00", "config": "test"}
+    side = {"created": "2026-01-01T00:00:00+00:00", "config": "test", "names": {"filtered": "2026-01-01"}}
     return publish_version(url, [file], {**body, "components": {}, "heldout": {}, "side": side})
 
 
