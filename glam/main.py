@@ -118,6 +118,9 @@ def evaluate(
     tasks: Annotated[
         str, typer.Option("--tasks", help="Comma-separated names; `heldout` is every held-out source.")
     ] = "heldout",
+    data: Annotated[
+        str | None, typer.Option("--data", help="Folder of evaluation sets; the held-out tasks read nothing of it.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score a run: bits per byte on the held-out documents of each source.
@@ -127,6 +130,8 @@ def evaluate(
     from glam.tables import task_table
     from glam.training import run_evaluation
 
+    if data is not None:
+        print("--data: held-out documents are in the version; nothing of the folder is read", file=sys.stderr)
     answer = run_evaluation(run, store, tasks.split(","))
     task_table(answer["tasks"])
     if as_json:

@@ -19,12 +19,14 @@ import pyarrow as pa
 from pipelines.collect import Rule, collect_texts
 from pipelines.corpus import Corpus, DecideShard, run_decision_stage
 from pipelines.documents import read_table
-from pipelines.progress import Watch
+from pipelines.progress import Display, Watch
 from pipelines.store.errors import GlamError
 from pipelines.store.files import digest_file, read_bytes, write_bytes
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
 from tokenizer.encode import Encoder
+from tokenizer.settings import TokenizerSettings
 from tokenizer.train import train_tokenizer
+from tokenizer.train_process import train_with_progress
 
 MODEL_PATH = "tokenizer/tokenizer.model"
 SAMPLE_CHARACTERS_PER_DOCUMENT = 200_000
@@ -43,7 +45,7 @@ def run_tokenizer(corpus: Corpus) -> FinishedStage:
     else:
         inputs = corpus.inputs("holdout")
         recipe |= {"weights": {name: str(weight) for name, weight in corpus.config.weights().items()}}
-    key = StageKey("tokenizer", recipe, inputs, ("pipelines.tokenize", "tokenizer.train"), ("sentencepiece",))
+    key = StageKey("tokenizer", recipe, inputs, ("pipelines.tokenize", "tokenizer.train_process"), ("sentencepiece",))
     done = corpus.store.finished(key)
     if done is not None:
         return done
@@ -55,11 +57,7 @@ def run_tokenizer(corpus: Corpus) -> FinishedStage:
         side_files.append(_collect_sample(corpus, stage))
         texts = read_table(stage.path("train_sample.parquet"), ["text"]).column("text").to_pylist()
         corpus.engine.display.say(f"  training a tokenizer of {settings.vocabulary_size} pieces on {len(texts)} texts")
-        with Watch(corpus.engine.display, "train tokenizer", None, ""):
-            try:
-                model = train_tokenizer(texts, settings)
-            except ValueError as error:
-                raise TokenizerError(f"tokenizer: {error}") from error
+        model = _train(texts, settings, corpus.engine.display)
     file = StoredFile.of(MODEL_PATH, write_bytes(stage.path(MODEL_PATH), model))
     try:
         encoder = Encoder(model, settings.model or MODEL_PATH)
@@ -72,6 +70,20 @@ def run_tokenizer(corpus: Corpus) -> FinishedStage:
         "padding_id": encoder.padding_id,
     }
     return stage.finish([file], summary=summary, side_files=side_files)
+
+
+def _train(texts: list[str], settings: TokenizerSettings, display: Display) -> bytes:
+    """Train with the share done and the time left on the display; a BPE training tells only how long it takes."""
+    try:
+        if settings.model_type == "bpe":
+            with Watch(display, "train tokenizer", None, ""):
+                return train_tokenizer(texts, settings)
+        display.start("train tokenizer", 100, "%")
+        model = train_with_progress(texts, settings, lambda share: display.move(100 * share))
+        display.finish()
+        return model
+    except (ValueError, RuntimeError) as error:
+        raise TokenizerError(f"tokenizer: {error}") from error
 
 
 def _collect_sample(corpus: Corpus, stage: OpenStage) -> StoredFile:

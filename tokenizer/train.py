@@ -21,11 +21,11 @@ from tokenizer.settings import DOCUMENT_START_ID, PADDING_ID, UNKNOWN_ID, Tokeni
 
 SPACE_SYMBOL = "\u2581"  # stands for a blank in pieces, so it cannot stand for itself
 _NOT_TRAINED = {ord(SPACE_SYMBOL): " ", 0: None}
-_ERRORS_ONLY = 2
+_EVERYTHING, _ERRORS_ONLY = 0, 2
 
 
-def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings) -> bytes:
-    """Train on all of `texts`, in order, and return the bytes of the model.
+def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings, *, log: bool = False) -> bytes:
+    """Train on all of `texts`, in order, and return the bytes of the model; `log` lets SentencePiece write on stderr.
 
     Raises:
         ValueError: when there is no text, or not the right amount for the vocabulary asked.
@@ -38,7 +38,10 @@ def train_tokenizer(texts: Iterable[str], settings: TokenizerSettings) -> bytes:
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=itertools.chain([first], lines), model_writer=model, **_options(settings)
+            sentence_iterator=itertools.chain([first], lines),
+            model_writer=model,
+            minloglevel=_EVERYTHING if log else _ERRORS_ONLY,
+            **_options(settings),
         )
     except RuntimeError as error:
         raise ValueError(_explain(str(error), settings, sample.characters)) from error
@@ -103,7 +106,6 @@ def _options(settings: TokenizerSettings) -> dict[str, Any]:
         "input_sentence_size": 0,
         "shuffle_input_sentence": False,
         "max_sentence_length": settings.line_bytes,
-        "minloglevel": _ERRORS_ONLY,
     }
 
 

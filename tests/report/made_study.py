@@ -147,7 +147,12 @@ def _version(store: Store, name: str, variant: str, stages: dict[str, FinishedSt
         },
         "ledger": {source: _ledger(source, variant) for source in SOURCES},
         "stages": [f"{stage.stage}/{stage.fingerprint}" for stage in stages.values()],
-        "side": {"config": "demo", "created": "2026-11-23T19:58:00+00:00", "licences": {"enwiki": "CC BY-SA 3.0"}},
+        "side": {
+            "config": "demo",
+            "created": "2026-11-23T19:58:00+00:00",
+            "names": {name: "2026-11-23"},
+            "licences": {"enwiki": "CC BY-SA 3.0"},
+        },
     }
     return publish_version(join(store.url, "versions", body["id"]), files, body)
 

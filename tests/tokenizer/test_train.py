@@ -15,6 +15,7 @@ from tests.tokenizer.conftest import SETTINGS
 from tokenizer.encode import Encoder
 from tokenizer.settings import TokenizerSettings
 from tokenizer.train import _parts, train_tokenizer
+from tokenizer.train_process import train_with_progress
 
 TRAIN_AND_HASH = """
 import hashlib, sys
@@ -81,3 +82,18 @@ def test_a_vocabulary_smaller_than_the_alphabet_is_refused():
 def test_no_text_is_refused(texts):
     with pytest.raises(ValueError, match="no text"):
         train_tokenizer(texts, SETTINGS)
+
+
+def test_a_training_with_progress_gives_the_same_bytes_and_tells_how_far_it_is():
+    settings = TokenizerSettings(vocabulary_size=1000, threads=1)
+    shares: list[float] = []
+    texts = news()[:60]
+    assert train_with_progress(texts, settings, shares.append) == train_tokenizer(texts, settings)
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] <= shares[-1] <= 1
+    assert shares[-1] > 0.8
+
+
+def test_a_training_in_its_own_process_refuses_what_the_other_refuses():
+    with pytest.raises(ValueError, match="vocabulary_size = 4096 is more than 16 characters of text can fill"):
+        train_with_progress(["a few words only"], TokenizerSettings(), print)
