@@ -25,8 +25,8 @@ $(READY): pyproject.toml requirements.lock scripts/install.sh
 	scripts/install.sh $(VENV)
 
 bench: $(READY)
-	$(VENV)/bin/python -m benchmarks.quality_scoring
-	$(VENV)/bin/python -m benchmarks.tokenize_pack
+	$(VENV)/bin/python benchmarks/quality_scoring.py
+	$(VENV)/bin/python benchmarks/tokenize_pack.py
 
 lock: $(READY)
 	$(VENV)/bin/python -m pip install --quiet uv
