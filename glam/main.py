@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipelines.store.errors import GlamError
+from pipelines.store.errors import INTERRUPTED, errors_told
 
 app = typer.Typer(
     name="glam",
@@ -42,9 +40,6 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key: key=value, the key dotted, the value as in TOML.")
 ]
 DEFAULT_STORE = "store"
-INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C ended, by the convention of shells."""
-
 PASS_ON = {"allow_extra_args": True}
 
 
@@ -241,22 +236,10 @@ def list_store(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) 
 def main() -> None:
     """Run the command; an error meant for the user is printed without a stack trace."""
     logging.getLogger().setLevel(logging.ERROR)  # libraries warn at import about what is not used here
-    try:
-        app()
-    except GlamError as error:
-        if os.environ.get("GLAM_TRACEBACK"):
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except Exception as error:
-        if os.environ.get("GLAM_TRACEBACK"):
-            traceback.print_exc()
-        print(f"error: {type(error).__name__}: {error} (GLAM_TRACEBACK=1 shows the stack trace)", file=sys.stderr)
-        sys.exit(1)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            print("\nstopped; the same command goes on after the last finished stage", file=sys.stderr)
-        raise
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    with errors_told():
+        try:
+            app()
+        except SystemExit as end:
+            if end.code == INTERRUPTED:  # the command-line library turned Ctrl-C into this
+                raise KeyboardInterrupt from None
+            raise

@@ -8,10 +8,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
-import traceback
 
-from pipelines.store.errors import GlamError
+from pipelines.store.errors import errors_told
 
 
 def main(job: str, arguments: list[str] | None = None) -> None:
@@ -32,14 +30,6 @@ def main(job: str, arguments: list[str] | None = None) -> None:
     from pipelines.config import load_corpus_config
     from pipelines.progress import TerminalDisplay
 
-    try:
+    with errors_told():
         config = load_corpus_config(known.config, known.set)
         build(config, known.store, beam_options, TerminalDisplay(), until=job)
-    except GlamError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except Exception as error:
-        if os.environ.get("GLAM_TRACEBACK"):
-            traceback.print_exc()
-        print(f"error: {type(error).__name__}: {error} (GLAM_TRACEBACK=1 shows the stack trace)", file=sys.stderr)
-        sys.exit(1)

@@ -23,9 +23,8 @@ from pipelines.progress import report
 from pipelines.ranking import ITEM, RankItems, pack_items, places_by_id
 from pipelines.store.hashing import KeyedHash
 from pipelines.store.stages import FinishedStage, StageKey
-from quality_filter.sampling import ParetoTable
+from quality_filter.sampling import SCORE_UNITS, ParetoTable, rank_quantile
 
-SCORE_UNITS = 1 << 16
 SAMPLES_SHOWN = 12
 SNIPPET_CHARACTERS = 400
 
@@ -89,7 +88,7 @@ class _Keep(beam.DoFn):
                 row: tuple[Any, Any, Any] = (None, None, None)
                 if stays:
                     before, total = places[identifier]
-                    rank, number = before * SCORE_UNITS // total, draw(identifier)
+                    rank, number = rank_quantile(before, total), draw(identifier)
                     row = (rank, number, self._table.keeps(number, rank if self._on == "rank" else score))
                 for name, value in zip(("rank", "draw", "keep"), row, strict=True):
                     columns[name].append(value)

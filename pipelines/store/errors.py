@@ -1,8 +1,46 @@
-"""The base of every error that is meant for the user."""
+"""The base of every error that is meant for the user, and how a program tells it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+INTERRUPTED = 130
+"""Exit code of a program that Ctrl-C ended, by the convention of shells."""
 
 
 class GlamError(Exception):
     """Something the user can mend; the message names the file, the place, the reason and the remedy.
 
-    The command line prints it without a stack trace and exits with 1.
+    A program prints it without a stack trace and exits with 1.
     """
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """Tell what goes wrong inside on stderr, in a line, and exit with 1; Ctrl-C exits with 130.
+
+    A stack trace is shown where the environment has GLAM_TRACEBACK.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # who read our output has gone; there is nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except GlamError as error:
+        _tell(str(error))
+    except Exception as error:
+        _tell(f"{type(error).__name__}: {error} (GLAM_TRACEBACK=1 shows the stack trace)")
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on after the last finished stage", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def _tell(message: str) -> None:
+    if os.environ.get("GLAM_TRACEBACK"):
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from building import bytes_of, run_build
 from small_corpus import write_corpus
 
 from pipelines.build import build
@@ -23,18 +24,6 @@ from pipelines.store.versions import find_version, verify_version
 from tokenizer.encode import Encoder
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def bytes_of(made):
-    """What must be equal: id and files with sha256 of every version."""
-    return {
-        name: (version.id, {f["path"]: f["sha256"] for f in version.manifest["files"]})
-        for name, version in made.versions.items()
-    }
-
-
-def run_build(config, store, *options, overrides=()):
-    return build(load_corpus_config(str(config), overrides), str(store), list(options), SilentDisplay())
 
 
 def test_two_processes_give_the_same_bytes_as_one(small_config, small_build, tmp_path):

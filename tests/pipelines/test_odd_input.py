@@ -6,27 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from building import bytes_of, run_build
 
-from pipelines.build import build
-from pipelines.config import load_corpus_config
 from pipelines.mix import MixtureError
-from pipelines.progress import SilentDisplay
 from pipelines.sources.errors import SourceError
 from pipelines.store.versions import find_version
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def bytes_of(made):
-    """What must be equal: id and files with sha256 of every version."""
-    return {
-        name: (version.id, {f["path"]: f["sha256"] for f in version.manifest["files"]})
-        for name, version in made.versions.items()
-    }
-
-
-def run_build(config, store, overrides=()):
-    return build(load_corpus_config(str(config), overrides), str(store), [], SilentDisplay())
 
 
 def write_small(folder, **files):
