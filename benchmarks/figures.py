@@ -1,4 +1,4 @@
-"""What every benchmark prints: figures with their unit, the peer measured in the same run, and the goal they are held to.
+"""What every benchmark prints: figures with unit, the peer measured in the same run, and the goal they are held to.
 
 A benchmark is a script of its own: `python benchmarks/NAME.py` prints a table, with `--json` one JSON list on the last
 line of stdout. `python benchmarks/all.py` runs them one after the other and prints one table.
