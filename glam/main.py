@@ -6,14 +6,14 @@ Heavy modules are imported by the commands that use them.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from glam.options import DEFAULT_STORE, JsonOption, SetOption, StoreOption, show
 from pipelines.store.errors import INTERRUPTED, errors_told
 
 app = typer.Typer(
@@ -26,26 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-StoreOption = Annotated[
-    str,
-    typer.Option(
-        "--store",
-        help="Folder or address of the store.",
-        envvar="GLAM_STORE",
-        callback=lambda url: url.removeprefix("file://"),
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line of stdout.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a key: key=value, the key dotted, the value as in TOML.")
-]
-DEFAULT_STORE = "store"
 PASS_ON = {"allow_extra_args": True}
-
-
-def show(answer: dict[str, Any]) -> None:
-    """Print the answer of a command run with `--json`."""
-    print(json.dumps(answer, ensure_ascii=False), flush=True)
 
 
 def configs_folder() -> Path:
