@@ -1,7 +1,8 @@
 """Deduplicate: exact copies and verified near-duplicates, within and across sources.
 
-In: documents. Out: decisions {reason, representative, jaccard}. Documents that are not of a selected language or too
-short are decided first; of the others each cluster keeps one document, by priority of its component, length and id.
+In: documents. Out: decisions {reason, representative, cluster, cluster_stays, jaccard}. Documents that are not of a
+selected language or too short are decided first; the others stay unless a document that stays is at least as similar as
+the threshold.
 
     documents ─ fingerprint ┬ band entries ─ buckets ─ pairs ─ compare ─ linked ─ components ┐
                             ├ contents ─ exact groups ──────────────────────────────────────┴ join ─ decide ─┐
@@ -26,9 +27,8 @@ from pipelines.near_duplicates.clusters import (
     decide,
     exact_groups,
     linked_edges,
-    pending_pairs,
-    resolve,
-    root_comparisons,
+    missing_pairs,
+    with_root,
     with_roots,
 )
 from pipelines.near_duplicates.components import EDGE, ConnectedComponents
@@ -36,7 +36,7 @@ from pipelines.near_duplicates.fingerprints import CONTENTS, INELIGIBLE, READ, F
 from pipelines.near_duplicates.jaccard import COMPARISON, at_least
 from pipelines.near_duplicates.lsh import BAND_ENTRY, bucket_pairs
 from pipelines.near_duplicates.mixing import partition_of
-from pipelines.near_duplicates.records import CONTENT, MEMBER, PENDING, ROOTED
+from pipelines.near_duplicates.records import CONTENT, MEMBER, ROOTED
 from pipelines.near_duplicates.settings import DeduplicateSettings, describe
 from pipelines.near_duplicates.shuffle import load, node_address, scatter
 from pipelines.near_duplicates.verification import ComparePairs
@@ -49,13 +49,16 @@ STATISTIC_NAMES = (
     "bucket_pairs_left_out",
     "pairs_compared",
     "pairs_linked",
-    "pairs_linked_through_others",
+    "pairs_with_first_compared",
+    "pairs_with_first_linked",
     "clusters",
+    "clusters_of_which_several_stay",
 )
 """The figures of a run: pairs that crowded buckets did not compare; candidate pairs compared; those at or above the
-threshold; comparisons with a representative that only a chain of pairs led to; clusters of several contents.
+threshold; comparisons with a cluster's first document that no bucket had made, and those at or above the threshold;
+clusters of several contents; those of them that keep more than one document.
 """
-CLUSTERED, COMPARED, PAIRS, UNRESOLVED = "clustered", "compared", "pairs", "unresolved"
+CLUSTERED, LINKED, LATE = "clustered", "linked", "late"
 
 Keyed = tuple[int, Iterable[bytes]]
 Joined = tuple[int, dict[str, Any]]
@@ -79,18 +82,19 @@ class _FindPairs(beam.DoFn):
 
 
 class _KeepLinked(beam.DoFn):
-    """Keeps the comparisons at or above the threshold."""
+    """Keeps the comparisons at or above the threshold, and counts under these names."""
 
-    def __init__(self, settings: DeduplicateSettings) -> None:
+    def __init__(self, settings: DeduplicateSettings, compared: str, kept: str) -> None:
         self._threshold, self._partitions = settings.exact_threshold, settings.partitions
+        self._compared, self._kept = compared, kept
 
     def process(self, block: bytes) -> Iterator[Any]:
         """Yield (partition of the first node, packed COMPARISONs)."""
         comparisons = load([block], COMPARISON)
         linked = comparisons[at_least(comparisons, self._threshold)]
         yield from scatter(linked, partition_of(linked["first"], self._partitions))
-        yield _count("pairs_compared", len(comparisons))
-        yield _count("pairs_linked", len(linked))
+        yield _count(self._compared, len(comparisons))
+        yield _count(self._kept, len(linked))
 
 
 class _GroupCopies(beam.DoFn):
@@ -106,62 +110,55 @@ class _GroupCopies(beam.DoFn):
 
 
 class _JoinLabels(beam.DoFn):
-    """Sends members and comparisons of clusters to their root; decides on all other members at once."""
+    """Sends members and links of clusters to the partition of their root; decides on all other members at once."""
 
     def __init__(self, partitions: int) -> None:
         self._partitions = partitions
 
     def process(self, joined: Joined) -> Iterator[Any]:
-        """Yield (address, packed DECISIONs), and tagged members and comparisons by partition of their root."""
+        """Yield (address, packed DECISIONs), and tagged members and links by partition of their root."""
         labels = load(joined[1]["labels"], EDGE)
         members, clustered = with_roots(load(joined[1]["members"], MEMBER), labels)
-        alone, _ = decide(members[~clustered], np.empty(0, ROOTED))
+        alone = decide(members[~clustered], np.empty(0, ROOTED))
         yield from scatter(alone, node_address(alone["node"]))
-        compared = root_comparisons(load(joined[1][COMPARED], COMPARISON), labels)
-        for tag, records in ((CLUSTERED, members[clustered]), (COMPARED, compared)):
+        links = with_root(load(joined[1][LINKED], COMPARISON), labels)
+        for tag, records in ((CLUSTERED, members[clustered]), (LINKED, links)):
             for element in scatter(records, partition_of(records["root"], self._partitions)):
                 yield beam.pvalue.TaggedOutput(tag, element)
 
 
-class _Decide(beam.DoFn):
-    """Chooses what stays of each cluster; asks for the comparisons with it that were not made yet."""
-
-    def __init__(self, partitions: int) -> None:
-        self._partitions = partitions
-
-    def process(self, joined: Joined) -> Iterator[Any]:
-        """Yield (address, packed DECISIONs), and tagged pairs and pending members."""
-        members = load(joined[1][CLUSTERED], MEMBER)
-        decisions, pending = decide(members, load(joined[1][COMPARED], ROOTED))
-        yield from scatter(decisions, node_address(decisions["node"]))
-        for element in scatter(pending, partition_of(pending["first"], self._partitions)):
-            yield beam.pvalue.TaggedOutput(UNRESOLVED, element)
-        pairs = pending_pairs(pending)
-        for element in scatter(pairs, node_address(pairs["first"])):
-            yield beam.pvalue.TaggedOutput(PAIRS, element)
-        yield _count("clusters", len(np.unique(members["root"])))
-        yield _count("pairs_linked_through_others", len(pairs))
-
-
-class _ByFirstNode(beam.DoFn):
-    """Sends comparisons to the partition of their first node."""
-
-    def __init__(self, partitions: int) -> None:
-        self._partitions = partitions
-
-    def process(self, block: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield (partition, packed COMPARISONs)."""
-        comparisons = load([block], COMPARISON)
-        yield from scatter(comparisons, partition_of(comparisons["first"], self._partitions))
-
-
-class _Resolve(beam.DoFn):
-    """Decides on the members that waited for their comparison."""
+class _AskForFirst(beam.DoFn):
+    """Finds what of each cluster was not linked to its first document."""
 
     def process(self, joined: Joined) -> Iterator[tuple[int, bytes]]:
+        """Yield (address, packed PAIRs) to be compared."""
+        pairs = missing_pairs(load(joined[1][CLUSTERED], MEMBER), load(joined[1][LINKED], ROOTED))
+        yield from scatter(pairs, node_address(pairs["first"]))
+
+
+class _JoinLate(beam.DoFn):
+    """Sends the links found late to the partition of their root."""
+
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
+
+    def process(self, joined: Joined) -> Iterator[tuple[int, bytes]]:
+        """Yield (partition, packed ROOTEDs)."""
+        links = with_root(load(joined[1][LATE], COMPARISON), load(joined[1]["labels"], EDGE))
+        yield from scatter(links, partition_of(links["root"], self._partitions))
+
+
+class _Decide(beam.DoFn):
+    """Chooses what stays of each cluster."""
+
+    def process(self, joined: Joined) -> Iterator[Any]:
         """Yield (address, packed DECISIONs)."""
-        decisions, _ = resolve(load(joined[1][UNRESOLVED], PENDING), load(joined[1][COMPARED], COMPARISON))
+        links = load([*joined[1][LINKED], *joined[1][LATE]], ROOTED)
+        decisions = decide(load(joined[1][CLUSTERED], MEMBER), links)
         yield from scatter(decisions, node_address(decisions["node"]))
+        _, firsts = np.unique(decisions["cluster"].view("S16"), return_index=True)
+        yield _count("clusters", len(firsts))
+        yield _count("clusters_of_which_several_stay", int((decisions["cluster_stays"][firsts] > 1).sum()))
 
 
 class Deduplicate(beam.PTransform):
@@ -197,7 +194,7 @@ class Deduplicate(beam.PTransform):
             | "Write" >> beam.ParDo(WriteDecisions())
         )
         totals = (
-            (*link_statistics, cluster_statistics)
+            (*link_statistics, *cluster_statistics)
             | "All statistics" >> beam.Flatten()
             | "Sum statistics" >> beam.CombinePerKey(sum)
             | "Statistic" >> beam.MapTuple(lambda name, number: {"statistic": name, "number": number})
@@ -211,18 +208,18 @@ class Deduplicate(beam.PTransform):
         pairs = (
             bands
             | "Group buckets" >> beam.GroupByKey()
-            | "Find pairs" >> beam.ParDo(_FindPairs(self._settings)).with_outputs(STATISTICS, main=PAIRS)
+            | "Find pairs" >> beam.ParDo(_FindPairs(self._settings)).with_outputs(STATISTICS, main="pairs")
         )
-        linked = (
-            {"pairs": pairs[PAIRS], "work": addressed}
-            | "Compare" >> ComparePairs(self._settings.shingle_words)
-            | "Keep linked" >> beam.ParDo(_KeepLinked(self._settings)).with_outputs(STATISTICS, main="linked")
-        )
-        return linked["linked"], (pairs[STATISTICS], linked[STATISTICS])
+        links = {"pairs": pairs["pairs"], "work": addressed} | "Compare" >> ComparePairs(self._settings.shingle_words)
+        linked = links | "Keep linked" >> self._keep_linked("pairs_compared", "pairs_linked")
+        return linked[LINKED], (pairs[STATISTICS], linked[STATISTICS])
+
+    def _keep_linked(self, compared: str, kept: str) -> Any:
+        return beam.ParDo(_KeepLinked(self._settings, compared, kept)).with_outputs(STATISTICS, main=LINKED)
 
     def _cluster(
         self, contents: beam.PCollection, linked: beam.PCollection, addressed: beam.PCollection
-    ) -> tuple[tuple[beam.PCollection, ...], beam.PCollection]:
+    ) -> tuple[tuple[beam.PCollection, ...], tuple[beam.PCollection, ...]]:
         """Return the decisions on all eligible documents, by address."""
         partitions = self._settings.partitions
         labels = (
@@ -234,32 +231,36 @@ class Deduplicate(beam.PTransform):
             contents | "Group contents" >> beam.GroupByKey() | "Group copies" >> beam.ParDo(_GroupCopies(partitions))
         )
         joined = (
-            {"members": members, "labels": labels, COMPARED: linked}
+            {"members": members, "labels": labels, LINKED: linked}
             | "Meet labels" >> beam.CoGroupByKey()
-            | "Join labels" >> beam.ParDo(_JoinLabels(partitions)).with_outputs(CLUSTERED, COMPARED, main="decisions")
+            | "Join labels" >> beam.ParDo(_JoinLabels(partitions)).with_outputs(CLUSTERED, LINKED, main="decisions")
         )
+        clusters = {CLUSTERED: joined[CLUSTERED], LINKED: joined[LINKED]}
+        late, late_statistics = self._link_to_first(clusters, labels, addressed)
         decided = (
-            {CLUSTERED: joined[CLUSTERED], COMPARED: joined[COMPARED]}
+            {**clusters, LATE: late}
             | "Meet clusters" >> beam.CoGroupByKey()
-            | "Decide" >> beam.ParDo(_Decide(partitions)).with_outputs(UNRESOLVED, PAIRS, STATISTICS, main="decisions")
+            | "Decide" >> beam.ParDo(_Decide()).with_outputs(STATISTICS, main="decisions")
         )
-        late = self._compare_late(decided[PAIRS], decided[UNRESOLVED], addressed)
-        return (joined["decisions"], decided["decisions"], late), decided[STATISTICS]
+        return (joined["decisions"], decided["decisions"]), (decided[STATISTICS], late_statistics)
 
-    def _compare_late(
-        self, pairs: beam.PCollection, unresolved: beam.PCollection, addressed: beam.PCollection
-    ) -> beam.PCollection:
-        """Return the decisions on members that were linked to their representative only through others."""
-        compared = (
+    def _link_to_first(
+        self, clusters: dict[str, beam.PCollection], labels: beam.PCollection, addressed: beam.PCollection
+    ) -> tuple[beam.PCollection, beam.PCollection]:
+        """Return the links to each cluster's first document that no bucket found, by partition of their root."""
+        pairs = clusters | "Meet firsts" >> beam.CoGroupByKey() | "Ask for first" >> beam.ParDo(_AskForFirst())
+        compare = ComparePairs(self._settings.shingle_words)
+        linked = (
             {"pairs": pairs, "work": addressed}
-            | "Compare with representatives" >> ComparePairs(self._settings.shingle_words)
-            | "By first node" >> beam.ParDo(_ByFirstNode(self._settings.partitions))
+            | "Compare with first" >> compare
+            | "Keep linked to first" >> self._keep_linked("pairs_with_first_compared", "pairs_with_first_linked")
         )
-        return (
-            {UNRESOLVED: unresolved, COMPARED: compared}
-            | "Meet comparisons" >> beam.CoGroupByKey()
-            | "Resolve" >> beam.ParDo(_Resolve())
+        late = (
+            {LATE: linked[LINKED], "labels": labels}
+            | "Meet labels again" >> beam.CoGroupByKey()
+            | "Join late" >> beam.ParDo(_JoinLate(self._settings.partitions))
         )
+        return late, linked[STATISTICS]
 
 
 def run(corpus: Corpus) -> FinishedStage:

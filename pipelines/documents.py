@@ -37,7 +37,14 @@ DOCUMENT_SCHEMA = pa.schema(
 PROVENANCE_SCHEMA = pa.schema([("id", ID_TYPE), ("file", pa.string()), ("offset", pa.int64())])
 DECISION_SCHEMAS = {
     "deduplicate": pa.schema(
-        [("id", ID_TYPE), ("reason", pa.string()), ("representative", ID_TYPE), ("jaccard", pa.float32())]
+        [
+            ("id", ID_TYPE),
+            ("reason", pa.string()),
+            ("representative", ID_TYPE),
+            ("cluster", ID_TYPE),
+            ("cluster_stays", pa.int32()),
+            ("jaccard", pa.float32()),
+        ]
     ),
     "holdout": pa.schema([("id", ID_TYPE), ("split", pa.string())]),
     "quality": pa.schema([("id", ID_TYPE), ("score", pa.int32()), ("fold", pa.int8())]),

@@ -1,9 +1,10 @@
 """Hold out: the documents that no classifier, tokenizer or mixture ever sees.
 
-The unit is the duplicate cluster, which is its representative, since the others are gone; of books the reader makes
-one document a chapter. Each source gives its own share (within limits, never all of it), those first
-in the order of hash(seed, `holdout`, id). Sources named under `holdout.sources` are held
-out whole: they are the out-of-domain set.
+The unit is the duplicate cluster, which is the one document that stays of it; of books the reader makes one document a
+chapter. A cluster of which several stay is trained on whole, so that no cluster is on both sides. Each source gives
+its own share (within limits, never all of it), those first in the order of hash(seed, `holdout`, id). Sources named
+under `holdout.sources` are held out whole: they are the out-of-domain set; their documents in clusters of which
+several stay are on neither side.
 
 In: documents, `deduplicate`. Out: decisions {split}. Alone: `python -m pipelines.holdout --config FILE --store DIR`.
 """
@@ -34,10 +35,15 @@ def quota(documents: int, settings: HoldOut) -> int:
     return max(0, min(documents - 1, wanted))
 
 
-def _staying(work: dict[str, Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (ids, mask of those that deduplication left) for each batch of a shard."""
-    for batch in read_batches(work["documents"], (), {"deduplicate": (work["decisions"]["deduplicate"], ("reason",))}):
-        yield ids_of(batch["id"]), batch["deduplicate.reason"].is_null().to_numpy(zero_copy_only=False)
+def _staying(work: dict[str, Any]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield (ids, mask of those that deduplication left, mask of these alone in their cluster) for each batch of a
+    shard.
+    """
+    decisions = {"deduplicate": (work["decisions"]["deduplicate"], ("reason", "cluster_stays"))}
+    for batch in read_batches(work["documents"], (), decisions):
+        stays = batch["deduplicate.reason"].is_null().to_numpy(zero_copy_only=False)
+        alone = batch["deduplicate.cluster_stays"].fill_null(0).to_numpy(zero_copy_only=False) == 1
+        yield ids_of(batch["id"]), stays, stays & alone
 
 
 class _Items(beam.DoFn):
@@ -49,8 +55,8 @@ class _Items(beam.DoFn):
     def process(self, work: dict[str, Any]) -> Iterable[tuple[int, bytes]]:
         """Yield packed items."""
         draw = KeyedHash(self._seed, "holdout")
-        for ids, stays in _staying(work):
-            chosen = ids[stays]
+        for ids, _, alone in _staying(work):
+            chosen = ids[alone]
             items = np.zeros(len(chosen), ITEM)
             items["id"] = chosen
             items["key"] = draw.many(map(bytes, chosen))
@@ -72,10 +78,10 @@ class _Split(beam.DoFn):
         places = places_by_id(joined[1]["places"])
         ids: list[bytes] = []
         splits: list[str | None] = []
-        for batch_ids, stays in _staying(work):
+        for batch_ids, stays, _ in _staying(work):
             ids.extend(map(bytes, batch_ids))
             splits.extend(
-                self._split(work["source"], places[bytes(identifier)]) if stay else None
+                self._split(work["source"], places.get(bytes(identifier))) if stay else None
                 for identifier, stay in zip(batch_ids, stays, strict=True)
             )
         schema = DECISION_SCHEMAS["holdout"]
@@ -83,12 +89,15 @@ class _Split(beam.DoFn):
             [pa.array(ids, schema.field("id").type), pa.array(splits, pa.string())], schema=schema
         )
         counts = {"in": len(splits) - splits.count(None), "out": splits.count("train")}
-        counts |= {name: splits.count(name) for name in ("heldout", "out_of_domain")}
+        counts |= {name: splits.count(name) for name in ("heldout", "out_of_domain", "shared_cluster")}
         yield write_decision(work, table, counts)
 
-    def _split(self, source: str, place: tuple[int, int]) -> str:
+    def _split(self, source: str, place: tuple[int, int] | None) -> str:
+        """Return the split of a document by its place among those alone in their cluster; None: it is not alone."""
         if source in self._settings.sources:
-            return "out_of_domain"
+            return "out_of_domain" if place else "shared_cluster"
+        if place is None:
+            return "train"
         before, total = place
         return "heldout" if before < quota(total, self._settings) else "train"
 

@@ -1,19 +1,23 @@
-"""Clusters to decisions: copies of one content, the document that stays for a cluster, and the similarity to it.
+"""Clusters to decisions: copies of one content, the documents that stay of a cluster, and the similarity to them.
 
-Of a cluster that document stays which comes first by: priority rank of its component, greater length in characters,
-smaller id. A removed document of the same content as the one that stays is an exact duplicate, every other a
-near-duplicate, also where it was linked through others. So a document is never lost with all its copies.
+The documents of a cluster stand in an order: priority rank of the component, greater length in characters, smaller id.
+In this order each content stays unless it is linked to one that stays already; then the first such is its
+representative. (This is the lexicographically first maximal independent set of the verified pairs.) So every removed
+document is at least as similar as the threshold to one that stays, no two that stay are linked, and a document is
+never lost with all its copies. A chain of small changes keeps several documents if its ends differ enough.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.near_duplicates.components import EDGE
-from pipelines.near_duplicates.lsh import PAIR, distinct_pairs, run_starts
+from pipelines.near_duplicates.lsh import distinct_pairs, run_starts
 from pipelines.near_duplicates.mixing import Words
-from pipelines.near_duplicates.records import DECISION, EXACT_DUPLICATE, MEMBER, NEAR_DUPLICATE, PENDING, ROOTED, STAYS
+from pipelines.near_duplicates.records import DECISION, EXACT_DUPLICATE, MEMBER, NEAR_DUPLICATE, ROOTED, STAYS
 
 
 def hash_words(hashes: np.ndarray) -> tuple[Words, Words]:
@@ -55,7 +59,7 @@ def with_roots(members: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, NDA
     return members, clustered
 
 
-def root_comparisons(comparisons: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def with_root(comparisons: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return comparisons (dtype COMPARISON) with the root of their cluster (dtype ROOTED)."""
     rooted = np.empty(len(comparisons), ROOTED)
     for name in ("first", "second", "intersection", "union"):
@@ -64,46 +68,83 @@ def root_comparisons(comparisons: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return rooted
 
 
-def decide(members: np.ndarray, comparisons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Choose the representatives of whole clusters and decide on their members.
+def missing_pairs(members: np.ndarray, links: np.ndarray) -> np.ndarray:
+    """Return the pairs (dtype PAIR) of each cluster's first content with those that no link joins it to.
+
+    They are compared too, one a content, since a crowded bucket does not pair all its members.
 
     Args:
         members: dtype MEMBER; all the members of a cluster must be here.
-        comparisons: with fields first, second, intersection, union; each pair at most once.
+        links: verified pairs of carriers, with fields first and second.
+    """
+    members, _ = _in_order(members)
+    starts = run_starts(members["root"])
+    first = members["carrier"][starts][np.cumsum(starts) - 1]
+    others = members["carrier"] != first
+    pairs = distinct_pairs(members["carrier"][others], first[others])
+    return pairs[find_pairs(links, pairs) < 0]
+
+
+def decide(members: np.ndarray, links: np.ndarray) -> np.ndarray:
+    """Decide on the members of whole clusters.
+
+    Args:
+        members: dtype MEMBER; all the members of a cluster must be here.
+        links: verified pairs of carriers, with fields first, second, intersection, union.
 
     Returns:
-        Decisions (dtype DECISION), and PENDING for members whose content was never compared with the
-        representative's.
+        Decisions (dtype DECISION), one a member.
     """
-    id_high, id_low = hash_words(members["id"])
-    shortness = np.uint32(0xFFFFFFFF) - members["length"]
-    members = members[np.lexsort((id_low, id_high, shortness, members["priority"], members["root"]))]
-    starts = run_starts(members["root"])
-    chosen = members[starts][np.cumsum(starts) - 1]
-    same_content = members["carrier"] == chosen["carrier"]
+    members, id_ranks = _in_order(members)
     decisions = np.zeros(len(members), DECISION)
-    decisions["node"], decisions["representative"] = members["node"], chosen["id"]
-    decisions["reason"] = np.where(starts, STAYS, np.where(same_content, EXACT_DUPLICATE, NEAR_DUPLICATE))
-    decisions["intersection"][same_content] = decisions["union"][same_content] = 1
-    pending = np.empty(int((~same_content).sum()), PENDING)
-    left, right = members["carrier"][~same_content], chosen["carrier"][~same_content]
-    pending["first"], pending["second"] = np.minimum(left, right), np.maximum(left, right)
-    pending["node"], pending["representative"] = members["node"][~same_content], chosen["id"][~same_content]
-    resolved, still_pending = resolve(pending, comparisons)
-    return np.concatenate((decisions[same_content], resolved)), still_pending
-
-
-def resolve(pending: np.ndarray, comparisons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the decisions (dtype DECISION) on those pending whose pair was compared, and the rest of the pending."""
-    place = find_pairs(comparisons, pending)
-    found = place >= 0
-    decisions = np.zeros(int(found.sum()), DECISION)
-    decisions["reason"] = NEAR_DUPLICATE
-    for name in ("node", "representative"):
-        decisions[name] = pending[name][found]
+    if not len(members):
+        return decisions
+    carriers, leaders, contents = np.unique(members["carrier"], return_index=True, return_inverse=True)
+    ends = [leaders[np.searchsorted(carriers, links[name])] for name in ("first", "second")]
+    keepers, reasons = _keepers(len(members), np.minimum(*ends), np.maximum(*ends))
+    leader = leaders[contents]  # the first member of each one's content: it stands for all its copies
+    keeper, link = keepers[leader], reasons[leader]
+    stays, linked = keeper == np.arange(len(members)), link >= 0
+    decisions["node"], decisions["representative"] = members["node"], members["id"][keeper]
+    decisions["reason"] = np.where(linked, NEAR_DUPLICATE, np.where(stays, STAYS, EXACT_DUPLICATE))
     for name in ("intersection", "union"):
-        decisions[name] = comparisons[name][place[found]]
-    return decisions, pending[~found]
+        decisions[name] = 1
+        decisions[name][linked] = links[name][link[linked]]
+    starts = np.flatnonzero(run_starts(members["root"]))
+    sizes = np.diff(np.append(starts, len(members)))
+    least = np.argsort(id_ranks)[np.minimum.reduceat(id_ranks, starts)]
+    decisions["cluster"] = np.repeat(members["id"][least], sizes)
+    decisions["cluster_stays"] = np.repeat(np.add.reduceat(stays, starts, dtype=np.uint32), sizes)
+    return decisions
+
+
+def _in_order(members: np.ndarray) -> tuple[np.ndarray, NDArray[np.int64]]:
+    """Return members by cluster and in a cluster's order, and the place of each one's id among all their ids."""
+    id_high, id_low = hash_words(members["id"])
+    id_ranks = np.empty(len(members), np.int64)
+    id_ranks[np.lexsort((id_low, id_high))] = np.arange(len(members))
+    shortness = np.uint32(0xFFFFFFFF) - members["length"]
+    order = np.lexsort((id_ranks, shortness, members["priority"], members["root"]))
+    return members[order], id_ranks[order]
+
+
+def _keepers(
+    count: int, earlier: NDArray[np.int64], later: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Choose what stays of `count` contents in order, given the links of an earlier and a later one.
+
+    Returns:
+        For each the one that stays for it, itself if it stays, and the number of the link between them, else -1.
+    """
+    keepers, reasons = np.arange(count), np.full(count, -1)
+    order = np.lexsort((later, earlier))
+    earlier, later = earlier[order], later[order]
+    bounds = np.append(np.flatnonzero(run_starts(earlier)), len(order)).tolist()
+    for start, end in pairwise(bounds):
+        if reasons[earlier[start]] < 0:
+            free = start + np.flatnonzero(reasons[later[start:end]] < 0)
+            keepers[later[free]], reasons[later[free]] = earlier[start], order[free]
+    return keepers, reasons
 
 
 def find_pairs(table: np.ndarray, wanted: np.ndarray) -> NDArray[np.int64]:
@@ -118,11 +159,6 @@ def find_pairs(table: np.ndarray, wanted: np.ndarray) -> NDArray[np.int64]:
     place = np.empty(len(order), np.int64)
     place[order] = np.where(leader < len(table), leader, -1)
     return place[len(table) :]
-
-
-def pending_pairs(pending: np.ndarray) -> np.ndarray:
-    """Return the distinct pairs (dtype PAIR) that are still to be compared."""
-    return distinct_pairs(pending["first"], pending["second"]) if len(pending) else np.empty(0, PAIR)
 
 
 def linked_edges(comparisons: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ def band_keys(signatures: NDArray[np.uint32], bands: int, rows: int) -> Words:
     return mix64(keys)
 
 
-def run_starts(*columns: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def run_starts(*columns: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Return, for sorted columns, where a value differs from the one before."""
     starts = np.ones(len(columns[0]), np.bool_)
     starts[1:] = False

@@ -23,12 +23,17 @@ MEMBER = np.dtype(
 ROOTED = np.dtype([("root", "<u8"), ("first", "<u8"), ("second", "<u8"), ("intersection", "<u4"), ("union", "<u4")])
 """A comparison that links two nodes of the cluster of `root`."""
 
-PENDING = np.dtype([("first", "<u8"), ("second", "<u8"), ("node", "<u8"), ("representative", "V16")])
-"""A near-duplicate whose content was not yet compared with its representative's: that pair of nodes, the document's
-own node, the representative's id.
-"""
-
 DECISION = np.dtype(
-    [("node", "<u8"), ("representative", "V16"), ("intersection", "<u4"), ("union", "<u4"), ("reason", "u1")]
+    [
+        ("node", "<u8"),
+        ("representative", "V16"),
+        ("cluster", "V16"),
+        ("cluster_stays", "<u4"),
+        ("intersection", "<u4"),
+        ("union", "<u4"),
+        ("reason", "u1"),
+    ]
 )
-"""What is decided of a document; `union` 0: it has no representative."""
+"""What is decided of a document: id of its representative, least id of its cluster, how many of the cluster stay, and
+the comparison with the representative; `union` 0: it was not eligible and has neither.
+"""

@@ -38,15 +38,18 @@ class WriteDecisions(beam.DoFn):
 
 
 def _table(ids: pa.Array, decisions: np.ndarray) -> pa.Table:
-    schema = DECISION_SCHEMAS["deduplicate"]
     missing = decisions["union"] == 0
     present = pa.py_buffer(np.packbits(~missing, bitorder="little").tobytes())
-    representatives = pa.py_buffer(decisions["representative"].tobytes())
     jaccard = (decisions["intersection"] / np.maximum(decisions["union"], 1)).astype(np.float32)
-    columns = [
-        ids,
-        pa.array(REASONS, pa.string()).take(pa.array(decisions["reason"])),
-        pa.Array.from_buffers(pa.binary(16), len(ids), [present, representatives]),
-        pa.array(jaccard, schema.field("jaccard").type, mask=missing),
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
+    hashes = {
+        name: pa.Array.from_buffers(pa.binary(16), len(ids), [present, pa.py_buffer(decisions[name].tobytes())])
+        for name in ("representative", "cluster")
+    }
+    columns = {
+        "id": ids,
+        "reason": pa.array(REASONS, pa.string()).take(pa.array(decisions["reason"])),
+        **hashes,
+        "cluster_stays": pa.array(decisions["cluster_stays"], pa.int32(), mask=missing),
+        "jaccard": pa.array(jaccard, pa.float32(), mask=missing),
+    }
+    return pa.table(columns, schema=DECISION_SCHEMAS["deduplicate"])

@@ -134,17 +134,24 @@ def test_only_eligible_documents_may_represent_a_cluster(tmp_path: Path) -> None
     assert rows.rows[gone] == ("exact_duplicate", kept, 1.0)
 
 
-def test_a_chain_is_one_cluster_and_tells_the_true_similarity_with_its_end(tmp_path: Path) -> None:
+def test_of_a_chain_only_what_is_similar_to_a_document_that_stays_is_removed(tmp_path: Path) -> None:
     chain = [text(*range(20, 20 + 3 * step, 3), words=100 - step) for step in range(6)]
     documents = [Document(str(step), value) for step, value in enumerate(chain)]
     decided = deduplicate(tmp_path, {"web": documents})
-    longest = documents[0].id("web")
-    assert {representative for _, representative, _ in decided.rows.values()} == {longest}
-    for document in documents[1:]:
-        true = jaccard(word_shingles(chain[0]), word_shingles(document.text))
-        assert decided.rows[document.id("web")][2] == pytest.approx(true, abs=1e-6)
-    assert decided.rows[documents[-1].id("web")][2] < 0.8
-    assert decided.statistics["pairs_linked_through_others"] > 0
+    by_id = {document.id("web"): word_shingles(document.text) for document in documents}
+    staying: list[bytes] = []
+    for document in documents:  # the longest first
+        identifier = document.id("web")
+        similar = [kept for kept in staying if jaccard(by_id[kept], by_id[identifier]) >= 0.8]
+        reason, representative, similarity = decided.rows[identifier]
+        assert (reason, representative) == (("near_duplicate", similar[0]) if similar else (None, identifier))
+        assert similarity == pytest.approx(jaccard(by_id[representative], by_id[identifier]), abs=1e-6)
+        staying += [] if similar else [identifier]
+    assert 1 < len(staying) < len(documents)
+    assert set(decided.clusters.values()) == {(min(by_id), len(staying))}
+    assert decided.statistics["pairs_with_first_compared"] > 0
+    assert decided.statistics["pairs_with_first_linked"] == 0
+    assert (decided.statistics["clusters"], decided.statistics["clusters_of_which_several_stay"]) == (1, 1)
 
 
 def test_scripts_without_spaces_are_compared_by_characters(tmp_path: Path) -> None:

@@ -35,9 +35,12 @@ class Document:
 
 @dataclass(frozen=True)
 class Decisions:
-    """What a run said: rows {id: (reason, representative, jaccard)}, counts by source, figures, bytes shuffled."""
+    """What a run said: rows {id: (reason, representative, jaccard)}, clusters {id: (cluster, how many of it stay)},
+    counts by source, figures, bytes shuffled.
+    """
 
     rows: dict[bytes, tuple[str | None, bytes | None, float | None]]
+    clusters: dict[bytes, tuple[bytes | None, int | None]]
     counts: dict[str, dict[str, int]]
     statistics: dict[str, int]
     digests: dict[str, str] = field(default_factory=dict)
@@ -110,12 +113,13 @@ def run_job(
 
 
 def _collect(work: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]], shuffled: int) -> Decisions:
-    rows, counts = {}, {}
+    rows, clusters, counts = {}, {}, {}
     for item in work:
         table = read_table(item["output"]).to_pydict()
         assert table["id"] == read_table(item["documents"], ["id"]).column("id").to_pylist()
         values = zip(table["reason"], table["representative"], table["jaccard"], strict=True)
         rows.update(zip(table["id"], values, strict=True))
+        clusters.update(zip(table["id"], zip(table["cluster"], table["cluster_stays"], strict=True), strict=True))
     for result in results:
         if "counts" in result:
             total = counts.setdefault(result["source"], {})
@@ -123,4 +127,4 @@ def _collect(work: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, A
                 total[name] = total.get(name, 0) + number
     statistics = {r["statistic"]: r["number"] for r in results if "statistic" in r}
     digests = {r["file"]["path"]: r["file"]["sha256"] for r in results if "file" in r}
-    return Decisions(rows, counts, statistics, digests, shuffled)
+    return Decisions(rows, clusters, counts, statistics, digests, shuffled)
