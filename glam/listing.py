@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from pipelines.store.files import exists, join, list_folders, read_json
@@ -19,7 +20,7 @@ def describe_store(store: str) -> dict[str, Any]:
             "tokens": sum(component.tokens for component in version.components.values()),
             "path": version.url,
         }
-        for version in list_versions(store)
+        for version in list_versions(store, lambda _, error: print(f"damaged: {error}", file=sys.stderr))
     ]
     studies = []
     base = join(store, "studies")

@@ -35,6 +35,26 @@ def configs_folder() -> Path:
     return next(folder for folder in (here.parent / "configs", here / "configs") if folder.is_dir())
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"glam {version('glam')}")
+        except PackageNotFoundError:
+            print("glam (a checkout that is not installed)")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the program's version.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
 @app.command(context_settings=PASS_ON)
 def build(
     context: typer.Context,

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from pipelines.near_duplicates.settings import DeduplicateSettings
+from pipelines.sources.locate import fill_data
 from pipelines.sources.registry import READERS
 from pipelines.store.configuration import ConfigError, Settings, load_settings
 from quality_filter.settings import QualitySettings, SamplingSettings
@@ -247,7 +248,7 @@ class CorpusConfig(Settings):
     def source_options(self, name: str) -> dict[str, Any]:
         """Return a source's reader options, `{data}` filled in."""
         options = self.sources[name].options
-        return {k: v.replace("{data}", self.data) if isinstance(v, str) else v for k, v in options.items()}
+        return {k: fill_data(v, self.data) if isinstance(v, str) else v for k, v in options.items()}
 
     def source_recipe(self, name: str) -> dict[str, Any]:
         """Return what decides a source's documents, apart from its files."""

@@ -28,7 +28,7 @@ from pipelines.engine import ReadOutputs, read_results, read_work_list, write_re
 from pipelines.language import detect
 from pipelines.progress import report
 from pipelines.sources.errors import SourceError
-from pipelines.sources.locate import locate, locate_pattern
+from pipelines.sources.locate import fill_data, locate, locate_pattern
 from pipelines.sources.record import Quarantined, Record, Skipped, Used
 from pipelines.sources.registry import READERS
 from pipelines.store.files import digest_file, join, size_of, write_bytes
@@ -214,7 +214,7 @@ def find_files(config: CorpusConfig) -> tuple[dict[str, list[str]], dict[str, li
     for source, settings in config.sources.items():
         urls: set[str] = set()
         for pattern in settings.files:
-            found = locate_pattern(pattern.replace("{data}", config.data))
+            found = locate_pattern(fill_data(pattern, config.data))
             urls.update(found)
             if not found:
                 missing.setdefault(source, []).append(pattern)

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.metadata
 import importlib.util
 from collections.abc import Iterable
@@ -38,17 +39,26 @@ def locate_pattern(pattern: str) -> list[str]:
     """
     kind, colon, rest = pattern.partition(":")
     if colon and kind in ("package", "distribution"):
-        name, _, glob = rest.partition("/")
-        if not name or not glob:
+        name, _, within = rest.partition("/")
+        if not name or not within:
             raise SourceError(f"{pattern}: write {kind}:NAME/GLOB, e.g. package:gensim/test/test_data/lee*.cor")
-        return _in_package(name, glob) if kind == "package" else _in_distribution(name, glob)
+        return _in_package(name, within) if kind == "package" else _in_distribution(name, within)
     return _local(local_path(pattern)) if is_local(pattern) else _remote(pattern)
 
 
+def fill_data(pattern: str, data: str) -> str:
+    """Return a pattern with `{data}` replaced by a folder, whose own name is taken literally (`~` is the home)."""
+    if is_local(data):
+        data = glob.escape(str(Path(local_path(data)).expanduser()))
+    return pattern.replace("{data}", data)
+
+
 def _local(pattern: str) -> list[str]:
+    path = Path(pattern).expanduser()
+    if path.is_file():
+        return [str(path)]
     if not _GLOB_CHARACTERS & set(pattern):
-        return [pattern] if Path(pattern).is_file() else []
-    path = Path(pattern)
+        return []
     return _glob(Path(path.anchor), str(path.relative_to(path.anchor)))
 
 

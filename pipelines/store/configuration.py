@@ -41,7 +41,24 @@ def load_settings(model: type[T], path: str, overrides: Sequence[str] = ()) -> T
     values = read_toml(path)
     for override in overrides:
         apply_override(values, override, path)
+    _keep_text(model, values, overrides)
     return validate(model, values, path)
+
+
+def _keep_text(model: type[T], values: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Where the model wants text, take an override's value as it was written: an id may be made of digits alone."""
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        wanted = {problem["loc"] for problem in error.errors() if problem["type"] == "string_type"}
+        for override in overrides:
+            key, _, text = override.partition("=")
+            *parents, last = key.strip().split(".")
+            if (*parents, last) in wanted:
+                node = values
+                for parent in parents:
+                    node = node[parent]
+                node[last] = text
 
 
 def read_toml(path: str) -> dict[str, Any]:

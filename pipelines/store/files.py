@@ -21,6 +21,7 @@ from typing import IO, Any, Self
 from pipelines.store.errors import GlamError
 
 BLOCK_BYTES = 1 << 20
+_EXTRAS = {"gs": "gcp", "gcs": "gcp", "s3": "s3", "s3a": "s3"}
 
 
 class StoreError(GlamError):
@@ -43,10 +44,22 @@ def join(base: str, *parts: str) -> str:
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """Return the fsspec file system of a remote `url` and the path in it."""
+    """Return the fsspec file system of a remote `url` and the path in it.
+
+    Raises:
+        StoreError: when the scheme is unknown or its package is not installed.
+    """
     import fsspec
 
-    return fsspec.core.url_to_fs(url)
+    try:
+        return fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        scheme = url.partition("://")[0]
+        extra = _EXTRAS.get(scheme)
+        remedy = f"pip install 'glam[{extra}]'" if extra else "install the package that fsspec asks for"
+        raise StoreError(f"{url}: {scheme}:// needs a package that is not installed ({error}); {remedy}") from error
+    except ValueError as error:
+        raise StoreError(f"{url}: {error}; use a local path, gs://, s3:// or another scheme of fsspec") from error
 
 
 def exists(url: str) -> bool:

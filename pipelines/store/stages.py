@@ -244,7 +244,7 @@ def read_manifest(url: str, kind: str) -> dict[str, Any]:
     if not exists(path):
         raise StoreError(f"{path}: there is no manifest; the {kind} is unfinished or was deleted: build it again")
     manifest = read_json(path)
-    if not isinstance(manifest, dict) or manifest.get("kind") != kind:
+    if not isinstance(manifest, dict) or manifest.get("kind") != kind or not isinstance(manifest.get("files"), list):
         raise StoreError(f"{path}: not the manifest of a {kind}; delete its folder and build again")
     if manifest.get("format", 0) > FORMAT:
         raise StoreError(

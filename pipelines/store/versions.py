@@ -131,11 +131,22 @@ def publish_version(url: str, files: list[StoredFile], body: Mapping[str, Any]) 
     return Version(url, manifest)
 
 
-def list_versions(store_url: str) -> list[Version]:
-    """Return the versions of a store, oldest first."""
+def list_versions(store_url: str, on_damaged: Callable[[str, StoreError], object] | None = None) -> list[Version]:
+    """Return the versions of a store, oldest first.
+
+    Args:
+        store_url: the store.
+        on_damaged: called with the url of each version whose manifest cannot be read, and what is wrong with it.
+    """
     base = join(store_url, "versions")
-    folders = [join(base, name) for name in list_folders(base)]
-    found = [Version(url, read_manifest(url, "version")) for url in folders if exists(join(url, "manifest.json"))]
+    found = []
+    for url in (join(base, name) for name in list_folders(base)):
+        if exists(join(url, "manifest.json")):
+            try:
+                found.append(Version(url, read_manifest(url, "version")))
+            except StoreError as error:
+                if on_damaged is not None:
+                    on_damaged(url, error)
     return sorted(found, key=lambda v: (v.manifest["side"]["created"], v.id))
 
 
@@ -143,16 +154,22 @@ def find_version(store_url: str, reference: str) -> Version:
     """Return the version with this id, unique prefix of an id (4 digits or more), or name (the newest).
 
     Raises:
-        StoreError: when there is none, or a prefix fits several.
+        StoreError: when there is none, or a prefix fits several, or its manifest is damaged.
     """
-    versions = list_versions(store_url)
+    damaged: dict[str, StoreError] = {}
+    versions = list_versions(store_url, damaged.__setitem__)
     named = [(v.manifest["side"]["names"][reference], v) for v in versions if reference in v.manifest["side"]["names"]]
     if named:
         return max(named, key=lambda item: item[0])[1]
     fitting = [v for v in versions if len(reference) >= 4 and v.id.startswith(reference)]
     if len(fitting) == 1:
         return fitting[0]
+    for url, error in damaged.items():
+        if len(reference) >= 4 and url.rpartition("/")[2].startswith(reference):
+            raise error
     known = ", ".join(f"{v.name} {v.id[:12]}" for v in versions[-10:]) or "none"
+    if damaged:
+        known += f"; {len(damaged)} more whose manifests are damaged"
     problem = (
         f"fits {len(fitting)} versions" if fitting else "is neither the id, a prefix of it, nor the name of a version"
     )

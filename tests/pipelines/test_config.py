@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.config import load_corpus_config, parse_amount
-from pipelines.store.configuration import ConfigError
+from pipelines.sources.locate import fill_data, locate
+from pipelines.store.configuration import ConfigError, Settings, load_settings
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 CORPORA = sorted(path.name for path in CONFIGS.glob("*.toml"))
@@ -79,3 +80,22 @@ def test_what_filters_is_no_part_of_a_version_that_takes_everything():
     two = load_corpus_config(str(CONFIGS / "demo.toml"), ["sample.alpha='5'"])
     assert one.version_recipe("unfiltered") == two.version_recipe("unfiltered")
     assert one.version_recipe("filtered") != two.version_recipe("filtered")
+
+
+def test_the_data_folder_is_taken_literally_even_with_characters_of_a_pattern(tmp_path):
+    folder = tmp_path / "a [1]*"
+    folder.mkdir()
+    (folder / "page.txt").write_text("text")
+    assert locate([fill_data("{data}/*.txt", str(folder))]) == [str(folder / "page.txt")]
+    assert fill_data("{data}/*.txt", "gs://bucket/x") == "gs://bucket/x/*.txt"
+
+
+class _Named(Settings):
+    name: str
+    size: int = 0
+
+
+def test_an_override_of_digits_is_text_where_text_is_wanted(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text('name = "a"')
+    assert load_settings(_Named, str(path), ["name=8513", "size=4"]) == _Named(name="8513", size=4)

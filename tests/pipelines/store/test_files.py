@@ -1,10 +1,12 @@
 """Nothing is ever visible half-written."""
 
 import hashlib
+import re
+import sys
 
 import pytest
 
-from pipelines.store.files import AtomicFile, StoreError, link_or_copy, read_bytes, read_json, write_bytes
+from pipelines.store.files import AtomicFile, StoreError, exists, link_or_copy, read_bytes, read_json, write_bytes
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -47,3 +49,12 @@ def test_damaged_json_is_an_error_with_a_remedy(tmp_path):
     write_bytes(str(tmp_path / "manifest.json"), b'{"format": 1')
     with pytest.raises(StoreError, match=r"manifest\.json: not a JSON file .* delete its folder"):
         read_json(str(tmp_path / "manifest.json"))
+
+
+@pytest.mark.parametrize(
+    ("url", "remedy"), [("nosuch://bucket/file", "use a local path"), ("s3://bucket/file", "glam[s3]")]
+)
+def test_an_address_without_its_package_is_told_with_the_remedy(url, remedy, monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)  # as if the extra were not installed
+    with pytest.raises(StoreError, match=re.escape(remedy)):
+        exists(url)

@@ -118,3 +118,16 @@ def test_verification_finds_a_flipped_byte_a_lost_file_and_a_changed_manifest(ve
     write_bytes(path, b"shard")
     changed = json.loads(json.dumps(version.manifest).replace('"seed": 1', '"seed": 2'))
     assert [b.path for b in verify_version(type(version)(version.url, changed))] == ["manifest.json"]
+
+
+def test_a_damaged_manifest_hides_no_other_version(tmp_path, version):
+    damaged = tmp_path / "versions" / "abcd1234"
+    damaged.mkdir(parents=True)
+    (damaged / "manifest.json").write_text("{")
+    seen = []
+    assert [v.id for v in list_versions(str(tmp_path), lambda _, error: seen.append(str(error)))] == [version.id]
+    (message,) = seen
+    assert "abcd1234" in message
+    assert find_version(str(tmp_path), version.name).id == version.id
+    with pytest.raises(StoreError, match="abcd1234"):
+        find_version(str(tmp_path), "abcd1234")
