@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from glam.duplicates import duplicates
 from glam.options import DEFAULT_STORE, JsonOption, SetOption, StoreOption, show
 from pipelines.store.errors import INTERRUPTED, errors_told
 
@@ -216,6 +217,9 @@ def verify(
         print(f"{answer['id']}: {answer['files']} files, {'sound' if answer['ok'] else 'DAMAGED'}")
     if not answer["ok"]:
         raise typer.Exit(1)
+
+
+app.command()(duplicates)
 
 
 @app.command(name="list")

@@ -73,10 +73,11 @@ def read_table(url: str, columns: Sequence[str] | None = None) -> pa.Table:
         with open_read(url) as file:
             return pq.read_table(file, columns=list(columns) if columns else None)
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(url, error) from error
+        raise damaged(url, error) from error
 
 
-def _damaged(url: str, error: Exception) -> StoreError:
+def damaged(url: str, error: Exception) -> StoreError:
+    """Return the error that names a Parquet file which cannot be read."""
     return StoreError(f"{url}: not a sound Parquet file ({error}); delete its stage's folder and build again")
 
 
@@ -120,7 +121,7 @@ def read_batches(
                 start += rows.num_rows
                 yield batch
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(documents_url, error) from error
+        raise damaged(documents_url, error) from error
 
 
 def ids_of(array: pa.Array) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Words of packed UTF-8 texts as 64-bit hashes, without making a Python string.
 
 A word is a run of letters, marks, digits and underscores (regular expression `\\w`, and marks), lower-cased character
-by character. In scripts that are written without spaces (Han, kana, Thai, Lao, Burmese, Khmer) every character is a
-word of its own, so that shingles of words become shingles of characters there.
+by character. In scripts that are written without spaces (Han, kana, Yi, Thai, Lao, Burmese, Khmer and their kin) every
+character is a word of its own, so that shingles of words become shingles of characters there.
 
 In: texts joined without separators as bytes, and their offsets. Out: one uint64 a word, and offsets of each text's
 words. The hash of a word is the polynomial sum of its characters times powers of an odd base, modulo 2^64, mixed: so
@@ -33,12 +33,19 @@ _UNSPACED = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Burmese
     (0x1780, 0x17FF),  # Khmer
+    (0x1950, 0x19FF),  # Tai Le, New Tai Lue, Khmer symbols
+    (0x1A20, 0x1AAF),  # Tai Tham
+    (0x3005, 0x3007),  # Han iteration mark, closing mark, zero
     (0x3040, 0x30FF),  # kana
     (0x31F0, 0x31FF),
     (0x3400, 0x4DBF),  # Han
     (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
+    (0xA000, 0xA4CF),  # Yi
+    (0xA9E0, 0xA9FF),  # Burmese
+    (0xAA60, 0xAADF),  # Burmese, Tai Viet
+    (0xF900, 0xFAFF),  # Han
     (0xFF66, 0xFF9F),  # half-width kana
+    (0x1AFF0, 0x1B16F),  # kana
 )
 
 

@@ -1,0 +1,195 @@
+"""Finding single documents of a dataset version, and what was decided of them, from the files of its stages.
+
+In: a version of a store; a URL, a native key or the beginning of a document id. Out: places (source, shard, row), and
+the columns asked for at a place. Only the columns needed are read: an id names its shard, and a row its row group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.documents import ROW_GROUP_ROWS, damaged, read_table
+from pipelines.store.files import StoreError, join, open_read
+from pipelines.store.hashing import DIGEST_BYTES, part_name, shard_of
+from pipelines.store.stages import FinishedStage, read_manifest
+from pipelines.store.versions import Version
+
+LEAST_DIGITS = 6
+"""Hexadecimal digits of an id that are taken for its beginning; fewer are too easily a word."""
+
+_SHARD_DIGITS = 16
+_THREADS = 8
+_MOST_COMPARED = 5000
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where a document and the decisions on it are."""
+
+    source: str
+    shard: int
+    row: int
+    id: bytes
+
+
+class VersionDocuments:
+    """The documents that a version was made from, those that it dropped included.
+
+    Args:
+        store_url: the store.
+        version: one of its versions.
+    """
+
+    def __init__(self, store_url: str, version: Version) -> None:
+        self.version = version
+        self._sources: dict[str, FinishedStage] = {}
+        self._decisions: dict[str, FinishedStage] = {}
+        for name in version.manifest["stages"]:
+            url = join(store_url, "stages", name)
+            if name.startswith("extract/"):
+                stage = FinishedStage(url, read_manifest(url, "stage"))
+                self._sources[stage.manifest["recipe"]["source"]] = stage
+            elif name.startswith("deduplicate/"):
+                self._decisions["deduplicate"] = FinishedStage(url, read_manifest(url, "stage"))
+
+    @property
+    def extraction(self) -> dict[str, dict[str, Any]]:
+        """The ledger of extraction by source."""
+        return {source: stage.ledger[source] for source, stage in sorted(self._sources.items())}
+
+    def decision_stage(self, job: str) -> FinishedStage:
+        """Return the stage of a decision job."""
+        return self._decisions[job]
+
+    def find(self, reference: str) -> list[Place]:
+        """Return the documents whose URL or native key is `reference`, or whose id begins with it; sorted."""
+        by_address = self._search(
+            self._shards(),
+            ("url", "native_key"),
+            lambda table: pc.or_kleene(
+                pc.fill_null(pc.equal(table["url"], reference), False), pc.equal(table["native_key"], reference)
+            ),
+        )
+        return by_address or self._find_id(reference.lower())
+
+    def _find_id(self, digits: str) -> list[Place]:
+        if not LEAST_DIGITS <= len(digits) <= 2 * DIGEST_BYTES or set(digits) - set("0123456789abcdef"):
+            return []
+        low = bytes.fromhex(digits.ljust(2 * DIGEST_BYTES, "0"))
+        high = bytes.fromhex(digits.ljust(2 * DIGEST_BYTES, "f"))
+        shards = self._shards()
+        if len(digits) >= _SHARD_DIGITS:
+            shards = [(source, shard) for source, shard in shards if shard == shard_of(low, self._count(source))]
+        return self._search(
+            shards,
+            (),
+            lambda table: [low <= identifier <= high for identifier in table["id"].to_pylist()],
+        )
+
+    def members(self, cluster: bytes) -> list[Place]:
+        """Return the documents of a duplicate cluster, sorted."""
+        wanted = pa.scalar(cluster, pa.binary(DIGEST_BYTES))
+        return self._search(
+            self._shards(),
+            ("cluster",),
+            lambda table: pc.fill_null(pc.equal(table["cluster"], wanted), False),
+            partial(self._decision_url, "deduplicate"),
+        )
+
+    def documents(self, places: Sequence[Place], columns: Sequence[str]) -> list[dict[str, Any]]:
+        """Return columns of the documents at these places, in their order."""
+        return self._read_rows(self._document_url, places, ["id", *columns])
+
+    def decisions(self, job: str, places: Sequence[Place]) -> list[dict[str, Any]]:
+        """Return what a job decided of the documents at these places, by column."""
+        return self._read_rows(partial(self._decision_url, job), places, None)
+
+    def like(self, address: str, most: int = 3) -> list[str]:
+        """Return URLs of documents that are much like `address`, the most similar first."""
+        host = urlsplit(address if "://" in address else f"//{address}").hostname or address
+        urls: set[str] = set()
+        for _, table in self._read(self._shards(), ("url",), self._document_url):
+            column = table["url"]
+            near = pc.fill_null(pc.match_substring(column, _bare(host), ignore_case=True), False)
+            urls.update(column.filter(near).to_pylist())
+        same = sorted(url for url in urls if _bare(url) == _bare(address))
+        return same[:most] or get_close_matches(address, sorted(urls)[:_MOST_COMPARED], most)
+
+    def _count(self, source: str) -> int:
+        return len(self._sources[source].paths("documents/"))
+
+    def _shards(self) -> list[tuple[str, int]]:
+        return [(source, shard) for source in sorted(self._sources) for shard in range(self._count(source))]
+
+    def _part(self, source: str, shard: int) -> str:
+        return part_name(shard, self._count(source), ".parquet")
+
+    def _document_url(self, source: str, shard: int) -> str:
+        return join(self._sources[source].url, "documents", source, self._part(source, shard))
+
+    def _decision_url(self, job: str, source: str, shard: int) -> str:
+        return join(self._decisions[job].url, "decisions", source, self._part(source, shard))
+
+    def _read(
+        self, shards: Iterable[tuple[str, int]], columns: Sequence[str], url_of: Callable[[str, int], str]
+    ) -> Iterable[tuple[tuple[str, int], pa.Table]]:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            yield from pool.map(lambda shard: (shard, read_table(url_of(*shard), ["id", *columns])), shards)
+
+    def _search(
+        self,
+        shards: Iterable[tuple[str, int]],
+        columns: Sequence[str],
+        matches: Callable[[pa.Table], Any],
+        url_of: Callable[[str, int], str] | None = None,
+    ) -> list[Place]:
+        """Return the rows of shards at which `matches`, a mask over a table of `id` and `columns`, is true."""
+        found = []
+        for (source, shard), table in self._read(shards, columns, url_of or self._document_url):
+            mask = matches(table)
+            rows = pc.indices_nonzero(mask if isinstance(mask, pa.ChunkedArray) else pa.array(mask, pa.bool_()))
+            ids = table["id"].take(rows).to_pylist()
+            found += [Place(source, shard, row, id_) for row, id_ in zip(rows.to_pylist(), ids, strict=True)]
+        return sorted(found)
+
+    def _read_rows(
+        self, url_of: Callable[[str, int], str], places: Sequence[Place], columns: Sequence[str] | None
+    ) -> list[dict[str, Any]]:
+        groups: dict[tuple[str, int], list[Place]] = {}
+        for place in places:
+            groups.setdefault((url_of(place.source, place.shard), place.row // ROW_GROUP_ROWS), []).append(place)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            parts = pool.map(lambda key: _rows_of_group(key[0], key[1], groups[key], columns), groups)
+            rows = {place: row for part in parts for place, row in part.items()}
+        return [rows[place] for place in places]
+
+
+def _rows_of_group(
+    url: str, group: int, places: Sequence[Place], columns: Sequence[str] | None
+) -> dict[Place, dict[str, Any]]:
+    try:
+        with open_read(url) as file:
+            table = pq.ParquetFile(file).read_row_group(group, columns)
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(url, error) from error
+    rows = table.take(pa.array([place.row % ROW_GROUP_ROWS for place in places])).to_pylist()
+    for place, row in zip(places, rows, strict=True):
+        if row.pop("id") != place.id:
+            raise StoreError(f"{url}: row {place.row} is not {place.id.hex()}; delete its stage's folder, build again")
+    return dict(zip(places, rows, strict=True))
+
+
+def _bare(url: str) -> str:
+    """Return an address without what people leave out or vary: scheme, `www.`, fragment, last slash, case."""
+    rest = url.split("://", 1)[-1].split("#", 1)[0].lower()
+    return rest.removeprefix("www.").rstrip("/")
