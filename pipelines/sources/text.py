@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import encodings
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from typing import IO, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipelines.sources.decompression import Damage, decompressed
+from pipelines.sources.archive import contents
+from pipelines.sources.decompression import Damage
 from pipelines.sources.markup import cut_gutenberg_frame, join_wrapped_lines, strip_markdown
 from pipelines.sources.parts import cut_at_headings
 from pipelines.sources.reader import TOO_LARGE, Reader, ReaderOptions, damaged
 from pipelines.sources.record import Quarantined, Record, Skipped, Text
 from pipelines.sources.scanner import Scanner
 
-_ZIP_MAGIC = b"PK\x03\x04"
 _FALLBACK = "fallback_encoding"
 
 
@@ -75,25 +72,10 @@ class TextReader(Reader):
     Options = TextOptions
 
     def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
-        start = file.read(len(_ZIP_MAGIC))
-        file.seek(0)
-        if start == _ZIP_MAGIC:
-            yield from self._archive(file)
-        else:
-            yield from self._entries(Scanner(decompressed(file)))
+        for content in contents(file, self.options.members):
+            yield from self._entries(content.scanner, content.base)
 
-    def _archive(self, file: IO[bytes]) -> Iterator[Record]:
-        try:
-            archive = zipfile.ZipFile(file)
-        except zipfile.BadZipFile as error:
-            yield Record(0, 0, Quarantined("bad_zip", str(error)))
-            return
-        for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
-            if member.is_dir() or not fnmatchcase(member.filename, self.options.members):
-                continue
-            yield from self._entries(Scanner(_member_events(archive, member)), member.header_offset)
-
-    def _entries(self, scanner: Scanner, base: int = 0) -> Iterator[Record]:
+    def _entries(self, scanner: Scanner, base: int) -> Iterator[Record]:
         """Yield the entries of a file or archive member, joined as `entries_per_document` says."""
         waiting: list[tuple[int, bytes]] = []
         for entry in self._split(scanner):
@@ -188,13 +170,3 @@ def _read_fortune(scanner: Scanner, limit: int) -> bytes:
         if not line.endswith(b"\n"):
             break
     return data
-
-
-def _member_events(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes | Damage]:
-    """Yield an archive member's bytes in blocks, and damage where it breaks off."""
-    try:
-        with archive.open(member) as file:
-            while block := file.read(1 << 16):
-                yield block
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        yield Damage("damaged_zip", f"member {member.filename}: {error}")

@@ -1,0 +1,70 @@
+"""What a file holds: itself, decompressed, or the members of a zip archive, each as a scanner.
+
+In: a plain, compressed or zip file; its content decides which. Out: `Content`s in the order of the file. An archive
+that cannot be opened, and a member that breaks off, is damage at which its scanner stops.
+"""
+
+from __future__ import annotations
+
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import IO
+
+from pipelines.sources.decompression import READ_BYTES, Damage, decompressed
+from pipelines.sources.scanner import Scanner
+
+_ZIP_MAGIC = b"PK\x03\x04"
+_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, NotImplementedError, RuntimeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file, or a member of a zip archive.
+
+    Attributes:
+        scanner: at its first byte.
+        name: of the member, with its folders; empty for a file that is no archive.
+        base: added to the scanner's offsets; where the member begins in the archive, else 0.
+    """
+
+    scanner: Scanner
+    name: str = ""
+    base: int = 0
+
+
+def contents(file: IO[bytes], members: str = "*") -> Iterator[Content]:
+    """Yield what is to be read of a file.
+
+    Args:
+        file: seekable, at its start.
+        members: of an archive, the names that are read (a shell pattern); the others are left out.
+    """
+    start = file.read(len(_ZIP_MAGIC))
+    file.seek(0)
+    if start != _ZIP_MAGIC:
+        yield Content(Scanner(decompressed(file)))
+        return
+    try:
+        archive = zipfile.ZipFile(file)
+    except _BROKEN as error:
+        yield Content(Scanner([Damage("bad_zip", str(error))]))
+        return
+    for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
+        if not member.is_dir() and fnmatchcase(member.filename, members):
+            yield Content(Scanner(_member_events(archive, member)), member.filename, member.header_offset)
+
+
+def _member_events(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes | Damage]:
+    """Yield an archive member's bytes in blocks, and damage where it breaks off."""
+    try:
+        with archive.open(member) as file:
+            while block := file.read(READ_BYTES):
+                yield block
+    except (*_BROKEN, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # a failing disk; the decoder of bzip2 raises one without a number
+        yield Damage("damaged_zip", f"member {member.filename}: {error}")
