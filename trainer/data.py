@@ -1,18 +1,19 @@
 """Batches of a dataset version: any one a pure function of (version, seed, step), read directly from its shards.
 
-B rows a batch, S sequence length. In: a `Version`, rows a batch, a seed. Out: `Batch`es of numpy arrays (B, S).
+B rows a batch, S sequence length. In: a `Version`, rows a batch, a seed. Out: `Batch`es of numpy arrays (B, S). Both
+CRCs of a record are checked each time it is read, so damage of the disk or of memory never reaches a model.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
 
 import numpy as np
 
 from pipelines.store.errors import GlamError
-from pipelines.store.sequences import SequenceRecord, decode_sequence
+from pipelines.store.sequences import SequenceReader, SequenceRecord, decode_sequence
 from pipelines.store.tfrecord import ShardReader
 from pipelines.store.versions import Version
 from trainer.batch import Batch
@@ -31,49 +32,86 @@ class Records:
         return self._ends[-1] if self._ends else 0
 
     def __getitem__(self, number: int) -> SequenceRecord:
+        return decode_sequence(self.payload(number), self._token_dtype)
+
+    def payload(self, number: int) -> bytes:
+        """Return record `number` as it is stored."""
         if not 0 <= number < len(self):
             raise IndexError(f"record {number} of {len(self)}")
         shard = bisect_right(self._ends, number)
         start = self._ends[shard - 1] if shard else 0
-        return decode_sequence(self._readers[shard].record(number - start), self._token_dtype)
+        return self._readers[shard].record(number - start)
 
 
 class TrainingData:
-    """The training batches of a version for a seed."""
+    """The training batches of a version for a seed.
 
-    def __init__(self, version: Version, rows: int, seed: int) -> None:
+    Args:
+        version: whose shards to read.
+        rows: of a batch.
+        seed: of the order.
+        weights: by component, of a sum of 1; the version's if None.
+    """
+
+    def __init__(self, version: Version, rows: int, seed: int, weights: Mapping[str, float] | None = None) -> None:
         components = version.components
+        if weights is None:
+            weights = {name: entry.weight for name, entry in components.items()}
         self._rows = rows
         self._length = version.sequence_length
-        self._records = {name: Records(entry.shards, version.token_dtype) for name, entry in components.items()}
-        weights = {name: entry.weight for name, entry in components.items()}
+        self._records = {name: Records(components[name].shards, version.token_dtype) for name in weights}
+        self._reader = SequenceReader(version.sequence_length, version.token_dtype)
+        self._token_dtype = version.token_dtype
         try:
             self._order = TrainingOrder(weights, {name: len(part) for name, part in self._records.items()}, seed)
         except ValueError as error:
             raise GlamError(f"{version.url}: {error}") from error
 
+    def _payloads(self, step: int) -> list[bytes]:
+        payloads = [b""] * self._rows
+        for component, (rows, numbers) in self._order.places(step * self._rows, self._rows).items():
+            read = self._records[component].payload
+            for row, number in zip(rows.tolist(), numbers.tolist(), strict=True):
+                payloads[row] = read(number)
+        return payloads
+
     def records(self, step: int) -> list[SequenceRecord]:
         """Return the records of the batch of `step` (from 0), row by row."""
-        places = [self._order.place(step * self._rows + row) for row in range(self._rows)]
-        return [self._records[place.component][place.record] for place in places]
+        return [decode_sequence(payload, self._token_dtype) for payload in self._payloads(step)]
 
     def batch(self, step: int) -> Batch:
         """Return the batch of `step` (from 0)."""
-        return assemble(self.records(step), self._rows, self._length)
+        tokens, bounds = self._reader.read(self._payloads(step))
+        return _batch(tokens.astype(np.int32), bounds)
 
 
 def assemble(records: Sequence[SequenceRecord], rows: int, length: int) -> Batch:
-    """Make a batch of at most `rows` records; the rows left over are padding."""
+    """Make a batch of at most `rows` records of `length` inputs; the rows left over are padding."""
     tokens = np.zeros((rows, length + 1), np.int32)
-    segments = np.zeros((rows, length), np.int32)
-    real_tokens = np.zeros((rows, 1), np.int64)
     for row, record in enumerate(records):
-        bounds = record.segment_bounds.astype(np.int64)
         tokens[row] = record.tokens
-        real_tokens[row] = bounds[-1]
-        lengths = np.diff(np.minimum(bounds, length))
-        segments[row, : lengths.sum()] = np.repeat(np.arange(1, len(bounds)), lengths)
-    counted = np.arange(1, length + 1) < real_tokens
+    padding = [np.zeros(1, np.uint32)] * (rows - len(records))
+    return _batch(tokens, [*(record.segment_bounds for record in records), *padding])
+
+
+def _batch(tokens: np.ndarray, bounds: Sequence[np.ndarray]) -> Batch:
+    """Make a batch of tokens (B, S + 1) int32 and the segment bounds of each row.
+
+    The numbers of the segments are written in one go: each as often as its segment has inputs, then zeros.
+    """
+    rows, length = len(tokens), tokens.shape[1] - 1
+    sizes = np.fromiter(map(len, bounds), np.int64, rows)
+    ends = np.cumsum(sizes)
+    joined = np.concatenate(bounds).astype(np.int64)
+    real_tokens = joined[ends - 1]
+    inputs = np.minimum(joined, length)
+    lengths = np.empty(len(joined), np.int64)
+    lengths[:-1] = inputs[1:] - inputs[:-1]
+    lengths[ends - 1] = length - inputs[ends - 1]
+    numbers = np.arange(1, len(joined) + 1, dtype=np.int32) - np.repeat((ends - sizes).astype(np.int32), sizes)
+    numbers[ends - 1] = 0
+    segments = np.repeat(numbers, lengths).reshape(rows, length)
+    counted = np.arange(1, length + 1) < real_tokens[:, None]
     return Batch(tokens[:, :-1], tokens[:, 1:], segments, counted)
 
 

@@ -12,6 +12,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
+
 from pipelines.store.hashing import KeyedHash
 
 BLOCK_ROWS = 1000
@@ -26,32 +28,33 @@ class Place(NamedTuple):
 
 
 class Permutation:
-    """A permutation of 0 … size − 1 that is computed entry by entry, without a table.
+    """A permutation of 0 … size − 1 that is computed entry by entry, from a table of the order of √size.
 
     A Feistel network of six rounds permutes the numbers of 2·h bits, h the least with 4^h ≥ size; a number that comes
     out at `size` or more is put in again until it does not (at most four times on average). The round function is the
-    low h bits of hash(seed, `shuffle`, name NUL epoch round right-half).
+    low h bits of hash(seed, `shuffle`, name NUL epoch round right-half): 6·2^h hashes, made once.
     """
 
     def __init__(self, size: int, hash_function: KeyedHash, name: str, epoch: int) -> None:
         self._size = size
         self._bits = max(1, ((size - 1).bit_length() + 1) // 2)
-        self._hash = hash_function
-        self._prefix = name.encode() + b"\0" + _number(epoch)
+        self._mask = (1 << self._bits) - 1
+        prefix = name.encode() + b"\0" + _number(epoch)
+        keys = (prefix + _number(n) + _number(half) for n in range(FEISTEL_ROUNDS) for half in range(self._mask + 1))
+        drawn = np.array([hashed & self._mask for hashed in hash_function.many(keys)], np.int64)
+        self._rounds = drawn.reshape(FEISTEL_ROUNDS, self._mask + 1)
 
-    def __call__(self, position: int) -> int:
-        """Return the number at `position`."""
-        value = self._network(position)
-        while value >= self._size:
-            value = self._network(value)
-        return value
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        """Return the numbers (int64) at `positions` (int64)."""
+        values = self._network(positions)
+        while (outside := values >= self._size).any():
+            values[outside] = self._network(values[outside])
+        return values
 
-    def _network(self, value: int) -> int:
-        mask = (1 << self._bits) - 1
-        left, right = value >> self._bits, value & mask
-        for number in range(FEISTEL_ROUNDS):
-            drawn = self._hash(self._prefix + _number(number) + _number(right)) & mask
-            left, right = right, left ^ drawn
+    def _network(self, values: np.ndarray) -> np.ndarray:
+        left, right = values >> self._bits, values & self._mask
+        for drawn in self._rounds:
+            left, right = right, left ^ drawn[right]
         return left << self._bits | right
 
 
@@ -94,25 +97,50 @@ class TrainingOrder:
 
     def place(self, position: int) -> Place:
         """Return the record of global row `position` (step · rows a batch + row)."""
-        block, offset = divmod(position, BLOCK_ROWS)
-        component, rank = self._block(block)[offset]
-        epoch, within = divmod(block * self._slots[component] + rank, self._records[component])
-        return Place(component, self._permutation(component, epoch)(within))
+        ((component, (_, records)),) = self.places(position, 1).items()
+        return Place(component, int(records[0]))
 
-    def _make_block(self, block: int) -> list[tuple[str, int]]:
-        """Return (component, how many of it come before in the block) of each of a block's rows.
+    def places(self, start: int, count: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return the records of `count` global rows from `start`, as {component: (rows from 0, record of each)}."""
+        positions = np.arange(start, start + count)
+        blocks, offsets = np.divmod(positions, BLOCK_ROWS)
+        owners, earlier = np.empty((2, count), np.int64)
+        for block in range(start // BLOCK_ROWS, (start + count - 1) // BLOCK_ROWS + 1):
+            here = blocks == block
+            owners[here], earlier[here] = self._block(block)[:, offsets[here]]
+        found = {}
+        for number, component in enumerate(sorted(self._slots)):
+            rows = np.flatnonzero(owners == number)
+            if len(rows):
+                reads = blocks[rows] * self._slots[component] + earlier[rows]
+                found[component] = (rows, self._shuffled(component, reads))
+        return found
+
+    def _shuffled(self, component: str, reads: np.ndarray) -> np.ndarray:
+        """Return the records that are the component's n-th, n each of `reads`."""
+        epochs, within = np.divmod(reads, self._records[component])
+        if epochs[0] == epochs[-1]:  # reads ascend
+            return self._permutation(component, int(epochs[0]))(within)
+        records = np.empty(len(reads), np.int64)
+        for epoch in np.unique(epochs).tolist():
+            here = epochs == epoch
+            records[here] = self._permutation(component, epoch)(within[here])
+        return records
+
+    def _make_block(self, block: int) -> np.ndarray:
+        """Return, of each of a block's rows, its component's number in order of name, and how many of it come before.
 
         Slots are numbered through the components in order of name and sorted by hash(seed, `mixture`, block slot).
         """
-        owners = [name for name in sorted(self._slots) for _ in range(self._slots[name])]
-        order = sorted(range(BLOCK_ROWS), key=lambda slot: (self._mixture(_number(block) + _number(slot)), slot))
-        seen = dict.fromkeys(self._slots, 0)
-        rows = []
-        for slot in order:
-            component = owners[slot]
-            rows.append((component, seen[component]))
-            seen[component] += 1
-        return rows
+        names = sorted(self._slots)
+        owners = np.repeat(np.arange(len(names)), [self._slots[name] for name in names])
+        draws = self._mixture.many(_number(block) + _number(slot) for slot in range(BLOCK_ROWS))
+        rows = owners[np.argsort(np.array(draws, np.uint64), kind="stable")]
+        earlier = np.empty(BLOCK_ROWS, np.int64)
+        for number in range(len(names)):
+            mine = rows == number
+            earlier[mine] = np.arange(np.count_nonzero(mine))
+        return np.stack([rows, earlier])
 
     def _make_permutation(self, component: str, epoch: int) -> Permutation:
         return Permutation(self._records[component], self._shuffle, component, epoch)

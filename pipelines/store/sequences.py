@@ -5,7 +5,9 @@ S sequence length. A record holds S + 1 token ids: inputs are the first S, targe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -66,3 +68,59 @@ def decode_sequence(payload: bytes, token_dtype: str) -> SequenceRecord:
     return SequenceRecord(
         tokens, bounds, [ids[i : i + DIGEST_BYTES] for i in range(0, len(ids), DIGEST_BYTES)], offsets
     )
+
+
+class SequenceReader:
+    """Reads tokens and segments of many records at once.
+
+    Equal numbers of segments give payloads of equal length that differ in their features' contents alone. So the places
+    of the contents are worked out once a length, and other records of it are cut there, after a look at the bytes in
+    between; a payload that is written otherwise is parsed in full.
+    """
+
+    def __init__(self, sequence_length: int, token_dtype: str) -> None:
+        self._tokens = sequence_length + 1
+        self._name = token_dtype
+        self._dtype = np.dtype(token_dtype).newbyteorder("<")
+        self._layouts: dict[int, _Layout] = {}
+
+    def read(self, payloads: Sequence[bytes]) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return tokens (records, S + 1) in their dtype, and the segment bounds of each record (uint32).
+
+        Raises:
+            ValueError: when a payload is not a record of this length.
+        """
+        contents = list(map(self._contents, payloads))
+        tokens = np.frombuffer(b"".join([tokens for _, tokens in contents]), self._dtype)
+        return tokens.reshape(-1, self._tokens), [np.frombuffer(bounds, "<u4") for bounds, _ in contents]
+
+    def _contents(self, payload: bytes) -> tuple[bytes, bytes]:
+        """Return the contents of `segment_bounds` and `tokens`."""
+        layout = self._layouts.get(len(payload))
+        if layout is not None and layout.fits(payload):
+            return payload[layout.bounds], payload[layout.tokens]
+        record = decode_sequence(payload, self._name)
+        if len(record.tokens) != self._tokens:
+            raise ValueError(f"the record has {len(record.tokens)} tokens, not {self._tokens}")
+        self._layouts[len(payload)] = _Layout(len(record.document_offsets), self._tokens, self._dtype)
+        return record.segment_bounds.tobytes(), record.tokens.tobytes()
+
+
+class _Layout:
+    """Where the contents of the features lie in the payload of a record with so many segments and tokens."""
+
+    def __init__(self, segments: int, tokens: int, dtype: np.dtype) -> None:
+        lengths = (segments * DIGEST_BYTES, segments * 4, (segments + 1) * 4, tokens * dtype.itemsize)
+        zeros = encode_example({name: bytes(length) for name, length in zip(FEATURES, lengths, strict=True)})
+        ones = encode_example({name: b"\xff" * length for name, length in zip(FEATURES, lengths, strict=True)})
+        differing = np.flatnonzero(np.frombuffer(zeros, np.uint8) != np.frombuffer(ones, np.uint8))
+        ends = np.cumsum(lengths)
+        starts = differing[ends - lengths].tolist()
+        contents = [slice(start, start + length) for start, length in zip(starts, lengths, strict=True)]
+        _, _, self.bounds, self.tokens = contents
+        between = [slice(0, starts[0]), *(slice(one.stop, other.start) for one, other in pairwise(contents))]
+        self._between = [(place, zeros[place]) for place in between]
+
+    def fits(self, payload: bytes) -> bool:
+        """Tell whether a payload of this length is a record written like this."""
+        return all(payload[place] == expected for place, expected in self._between)

@@ -7,6 +7,7 @@ payload. Beside each shard lies an index of the byte offset of every record, so 
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -20,7 +21,6 @@ from pipelines.store.files import (
     FileDigest,
     StoreError,
     is_local,
-    local_path,
     open_read,
     read_bytes,
     write_bytes,
@@ -29,6 +29,8 @@ from pipelines.store.files import (
 HEADER_BYTES = 12
 FOOTER_BYTES = 4
 _CRC_MASK_DELTA = 0xA282EAD8
+_HEADER = struct.Struct("<QI")
+_FOOTER = struct.Struct("<I")
 
 
 def masked_crc(data: bytes) -> int:
@@ -40,7 +42,7 @@ def masked_crc(data: bytes) -> int:
 def frame(payload: bytes) -> bytes:
     """Return the bytes of one TFRecord."""
     length = struct.pack("<Q", len(payload))
-    return b"".join((length, struct.pack("<I", masked_crc(length)), payload, struct.pack("<I", masked_crc(payload))))
+    return b"".join((length, _FOOTER.pack(masked_crc(length)), payload, _FOOTER.pack(masked_crc(payload))))
 
 
 def _varint(value: int) -> bytes:
@@ -150,7 +152,7 @@ class ShardWriter:
 
 
 class ShardReader:
-    """Reads any record of a shard by its number, and checks its CRCs.
+    """Reads any record of a shard by its number, and checks both its CRCs each time.
 
     A local shard is mapped into memory; of a remote one, each record is fetched by its range.
     """
@@ -158,7 +160,7 @@ class ShardReader:
     def __init__(self, url: str) -> None:
         self._url = url
         self._offsets = np.frombuffer(read_bytes(index_url(url)), "<u8").astype(np.int64)
-        self._bytes = np.memmap(local_path(url), mode="r", dtype=np.uint8) if is_local(url) and len(self) else None
+        self._bytes = _mapped(url) if is_local(url) and len(self) else None
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
@@ -171,7 +173,7 @@ class ShardReader:
         """
         start, end = int(self._offsets[number]), int(self._offsets[number + 1])
         if self._bytes is not None:
-            framed = self._bytes[start:end].tobytes()
+            framed = self._bytes[start:end]
         else:
             with open_read(self._url) as file:
                 file.seek(start)
@@ -180,15 +182,19 @@ class ShardReader:
 
     def _unframe(self, framed: bytes, number: int) -> bytes:
         payload = framed[HEADER_BYTES:-FOOTER_BYTES]
-        sound = (
-            len(framed) >= HEADER_BYTES + FOOTER_BYTES
-            and struct.unpack_from("<Q", framed)[0] == len(payload)
-            and struct.unpack_from("<I", framed, 8)[0] == masked_crc(framed[:8])
-            and struct.unpack("<I", framed[-FOOTER_BYTES:])[0] == masked_crc(payload)
-        )
+        sound = len(framed) >= HEADER_BYTES + FOOTER_BYTES
+        if sound:
+            length, length_crc = _HEADER.unpack_from(framed)
+            (payload_crc,) = _FOOTER.unpack_from(framed, len(framed) - FOOTER_BYTES)
+            sound = (length, length_crc, payload_crc) == (len(payload), masked_crc(framed[:8]), masked_crc(payload))
         if not sound:
             raise StoreError(
                 f"{self._url}: record {number} is damaged (length or CRC is wrong); run `glam verify`, delete the "
                 "version and the stages that hold the file, and build again"
             )
         return payload
+
+
+def _mapped(url: str) -> mmap.mmap:
+    with open_read(url) as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
