@@ -1,7 +1,7 @@
 # make demo    install into .venv if need be, run the whole system on real text, write report.html
 # make test    install if need be, run the whole test suite
 # make lint    style and types
-# make bench   speed beside the peers: scoring against fastText, tokenizing against SentencePiece
+# make bench   install the peers if need be, measure speed and memory beside them, print one table (GLAM_CORPUS: your text)
 # make lock    resolve the locked set of packages again
 .PHONY: demo test lint bench lock clean
 .DELETE_ON_ERROR:
@@ -24,9 +24,12 @@ lint: $(READY)
 $(READY): pyproject.toml requirements.lock scripts/install.sh
 	scripts/install.sh $(VENV)
 
-bench: $(READY)
-	$(VENV)/bin/python benchmarks/quality_scoring.py
-	$(VENV)/bin/python benchmarks/tokenize_pack.py
+$(VENV)/.ready-bench: $(READY)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	touch $@
+
+bench: $(VENV)/.ready-bench
+	$(VENV)/bin/python benchmarks/all.py
 
 lock: $(READY)
 	$(VENV)/bin/python -m pip install --quiet uv
