@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from glam.duplicates import duplicates
+from glam.mixture import app as mixture_app
 from glam.options import DEFAULT_STORE, JsonOption, SetOption, StoreOption, show
 from pipelines.store.errors import INTERRUPTED, errors_told
 
@@ -236,6 +237,9 @@ def list_store(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) 
         show(answer)
     else:
         store_table(answer)
+
+
+app.add_typer(mixture_app)
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.mixture import DerivedWeight
+from pipelines.store.repetition import ComponentUse, format_amount, format_epochs
 from pipelines.store.stages import FinishedStage
 
 
@@ -20,7 +22,17 @@ def _table(title: str, columns: Iterable[str], numeric_from: int) -> Table:
 
 
 def _print(table: Table) -> None:
-    Console(stderr=True, highlight=False).print(table)
+    Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 160).print(table)
+
+
+def _print_answer(table: Table) -> None:
+    """Print a table that is a command's answer, on stdout."""
+    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def say(message: str) -> None:
+    """Print a message on stderr."""
+    print(message, file=sys.stderr, flush=True)
 
 
 def stage_table(stages: Iterable[FinishedStage]) -> None:
@@ -57,19 +69,18 @@ def task_table(tasks: Mapping[str, Mapping[str, Any]]) -> None:
 
 def store_table(answer: Mapping[str, Any]) -> None:
     """Print what a store holds, on stdout."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     table = _table("Dataset versions", ("id", "name", "configuration", "created", "training tokens"), 4)
     for version in answer["versions"]:
         created = version["created"].replace("+00:00", "Z")
         table.add_row(version["id"], version["name"], version["config"], created, f"{version['tokens']:,}")
-    console.print(table)
+    _print_answer(table)
     if not answer["versions"]:
         print("no dataset version is in this store; `glam build` makes some", file=sys.stderr)
     if answer["studies"]:
         studies = _table("Studies", ("id", "name", "created"), 3)
         for study in answer["studies"]:
             studies.add_row(study["id"], study["name"], study["created"].replace("+00:00", "Z"))
-        console.print(studies)
+        _print_answer(studies)
 
 
 def bill_table(study: Mapping[str, Any]) -> None:
@@ -121,3 +132,33 @@ def plan_table(plan: Mapping[str, Any], store: str) -> None:
         f"{plan['flops'] / 1e15:.3f} PFLOPs. Smallest difference that they tell with a power of 0.8, if seeds vary by "
         f"{plan['seed_deviation']:g}: {plan['detectable_effect']:g} bits per byte."
     )
+
+
+def mixture_table(uses: Iterable[ComponentUse], budget: int) -> None:
+    """Print what a training takes of each component, on stdout."""
+    title = f"A training of {format_amount(budget)} tokens"
+    table = _table(title, ("component", "weight", "tokens there are", "tokens asked", "epochs", "verdict"), 1)
+    table.columns[-1].justify = "left"
+    for use in uses:
+        there = "unknown" if use.available is None else _tokens(use.available)
+        epochs = "-" if use.epochs is None else format_epochs(use.epochs)
+        table.add_row(use.component, f"{float(use.weight):g}", there, _tokens(round(use.asked)), epochs, use.verdict)
+    _print_answer(table)
+
+
+def _tokens(number: int) -> str:
+    return f"{number:,}" if number < 10**6 else format_amount(number)
+
+
+def weights_table(derived: Iterable[DerivedWeight], uses: Mapping[str, ComponentUse], max_epochs: float) -> None:
+    """Print scores, the weights they give with and without the cap, and the epochs; `at the cap` where it decides."""
+    columns = ("component", "bits per byte", "without cap", f"most at {max_epochs:g} epochs", "weight", "epochs", "")
+    table = _table("Weights by small models", columns, 1)
+    table.columns[-1].justify = "left"
+    for entry in derived:
+        epochs = uses[entry.component].epochs if entry.component in uses else None
+        note = "at the cap" if entry.rows == entry.most else ""
+        thousandths = (f"{rows / 1000:.3f}" for rows in (entry.uncapped, entry.most, entry.rows))
+        shown = "-" if epochs is None else format_epochs(epochs)
+        table.add_row(entry.component, f"{entry.score:.4f}", *thousandths, shown, note)
+    _print(table)

@@ -16,6 +16,7 @@ from pipelines.near_duplicates.settings import DeduplicateSettings
 from pipelines.sources.locate import fill_data
 from pipelines.sources.registry import READERS
 from pipelines.store.configuration import ConfigError, Settings, load_settings
+from pipelines.store.repetition import RepetitionLimits
 from quality_filter.settings import QualitySettings, SamplingSettings
 from tokenizer.settings import TokenizerSettings
 
@@ -171,6 +172,7 @@ class CorpusConfig(Settings):
     tokenizer: TokenizerSettings = Field(default_factory=TokenizerSettings)
     pack: Pack = Field(default_factory=Pack)
     mixture: dict[Name, MixtureComponent] = Field(min_length=1)
+    mixture_limits: RepetitionLimits = Field(default_factory=RepetitionLimits)
     versions: dict[Name, dict[Name, Variant]] = Field(min_length=1)
 
     @model_validator(mode="after")

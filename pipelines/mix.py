@@ -89,6 +89,7 @@ def publish(
             "config": config.name,
             "created": side["created"],
             "names": side["names"] | {name: now},
+            "mixture_limits": config.mixture_limits.model_dump(),
             "licences": {source: config.sources[source].licence for source in sorted(config.sources)},
         },
     }

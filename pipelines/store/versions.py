@@ -12,6 +12,7 @@ from typing import Any
 
 from pipelines.store.files import StoreError, digest_file, exists, join, list_folders, write_json
 from pipelines.store.hashing import sha256_json
+from pipelines.store.repetition import RepetitionLimits
 from pipelines.store.stages import FORMAT, StoredFile, merkle_root, read_manifest
 
 ID_DIGITS = 32
@@ -85,6 +86,11 @@ class Version:
     def tokenizer_url(self) -> str:
         """The SentencePiece model."""
         return join(self.url, self.manifest["tokenizer"])
+
+    @property
+    def repetition_limits(self) -> RepetitionLimits:
+        """How often a training may read a component; versions of old builds have the defaults."""
+        return RepetitionLimits(**self.manifest["side"].get("mixture_limits", {}))
 
     @property
     def components(self) -> dict[str, Component]:
