@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
@@ -91,26 +92,47 @@ def _powers() -> tuple[Words, Words]:
     return tables[0], tables[1]
 
 
-def word_hashes(data: NDArray[np.uint8], offsets: Offsets) -> tuple[Words, Offsets]:
-    """Hash the words of a batch of texts.
+@dataclass(frozen=True)
+class WordBatch:
+    """The words of several texts, in order.
+
+    Attributes:
+        hashes: (words,) uint64.
+        starts: (words,) int64, the first byte of each word.
+        ends: (words,) int64, the byte after its last.
+        offsets: (texts + 1,) int64, the first word of each text and the end of the last.
+    """
+
+    hashes: Words
+    starts: Offsets
+    ends: Offsets
+    offsets: Offsets
+
+
+def find_words(data: NDArray[np.uint8], offsets: Offsets) -> WordBatch:
+    """Find and hash the words of a batch of texts.
 
     Args:
         data: UTF-8 bytes of all texts.
         offsets: (texts + 1,), the first byte of each text and the end of the last.
-
-    Returns:
-        The word hashes in order, and (texts + 1,) offsets of each text's words.
     """
-    hashes: list[Words] = []
-    positions: list[Offsets] = []
+    hashes: list[Words] = [np.empty(0, np.uint64)]
+    starts: list[Offsets] = [np.empty(0, np.int64)]
+    ends: list[Offsets] = [np.empty(0, np.int64)]
     for start, end in _pieces(data, offsets):
         inside = offsets[(offsets > start) & (offsets < end)] - start
-        piece_hashes, starts = _hash_piece(data[start:end], inside)
+        piece_hashes, piece_starts, piece_ends = _hash_piece(data[start:end], inside)
         hashes.append(piece_hashes)
-        positions.append(starts + start)
-    if not hashes:
-        return np.empty(0, np.uint64), np.zeros(len(offsets), np.int64)
-    return np.concatenate(hashes), np.searchsorted(np.concatenate(positions), offsets)
+        starts.append(piece_starts + start)
+        ends.append(piece_ends + start)
+    found = np.concatenate(starts)
+    return WordBatch(np.concatenate(hashes), found, np.concatenate(ends), np.searchsorted(found, offsets))
+
+
+def word_hashes(data: NDArray[np.uint8], offsets: Offsets) -> tuple[Words, Offsets]:
+    """Return the hashes of the words of a batch of texts (see `find_words`), and the offsets of each text's words."""
+    words = find_words(data, offsets)
+    return words.hashes, words.offsets
 
 
 def _pieces(data: NDArray[np.uint8], offsets: Offsets) -> Iterator[tuple[int, int]]:
@@ -141,8 +163,8 @@ def _cut(window: NDArray[np.uint8]) -> int:
     return int(np.flatnonzero((window & 0xC0) != 0x80)[-1]) or len(window)
 
 
-def _hash_piece(data: NDArray[np.uint8], text_starts: Offsets) -> tuple[Words, Offsets]:
-    """Return hash and first byte of each word of one piece; no word runs over a text's start."""
+def _hash_piece(data: NDArray[np.uint8], text_starts: Offsets) -> tuple[Words, Offsets, Offsets]:
+    """Return hash, first byte and end of each word of one piece; no word runs over a text's start."""
     in_word_table, value_table = _ascii_tables()
     in_word, values = in_word_table[data], value_table[data]
     cuts = text_starts
@@ -160,7 +182,7 @@ def _hash_piece(data: NDArray[np.uint8], text_starts: Offsets) -> tuple[Words, O
     values *= powers[:size]
     sums = np.zeros(size + 1, np.uint64)
     np.cumsum(values, out=sums[1:])
-    return mix64((sums[ends] - sums[starts]) * inverses[starts]), starts
+    return mix64((sums[ends] - sums[starts]) * inverses[starts]), starts, ends
 
 
 def _set_long_characters(data: NDArray[np.uint8], in_word: NDArray[np.bool_], values: Words) -> Offsets:
