@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import IO
 
-from pipelines.sources.decompression import READ_BYTES, Damage, decompressed
+from pipelines.sources.decompression import BOMB_BYTES, MAX_RATIO, READ_BYTES, Damage, decompressed
 from pipelines.sources.scanner import Scanner
 
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -60,6 +60,9 @@ def contents(file: IO[bytes], members: str = "*") -> Iterator[Content]:
 
 def _member_events(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes | Damage]:
     """Yield an archive member's bytes in blocks, and damage where it breaks off."""
+    if member.file_size > max(BOMB_BYTES, MAX_RATIO * member.compress_size):
+        yield Damage("decompression_bomb", f"member {member.filename}: over {MAX_RATIO} bytes for one")
+        return
     try:
         with archive.open(member) as file:
             while block := file.read(READ_BYTES):

@@ -2,7 +2,8 @@
 out.
 
 The content decides what a file is, not its name. A compressed file is a sequence of members (frames, streams); where
-one is damaged, the reader is told and the next member that can be found is read on.
+one is damaged, the reader is told and the next member that can be found is read on. A block is at most a few MiB, and a
+member that swells beyond all text (a decompression bomb) is left as if it were damaged.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ from typing import IO, Any
 
 READ_BYTES = 1 << 16
 _HEADER_BYTES = 16  # longer than any pattern below
+_PIECE_BYTES = 1 << 20
+MAX_RATIO = 250
+"""Decompressed bytes for each compressed one, above which a member is a bomb. Text comes to 50 at the very most."""
+BOMB_BYTES = 64 << 20
+"""A member of fewer decompressed bytes is none, whatever its ratio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +52,61 @@ class _Format:
     name: str
     magic: bytes
     start: re.Pattern[bytes]  # for the search after damage: strict, so that compressed bytes hardly ever look like it
-    decoder: Callable[[], Any]
+    decoder: Callable[[], Any]  # with the interface of bz2.BZ2Decompressor
 
 
-def _zstd_decoder() -> Any:
-    import zstandard
+class _GzipDecoder:
+    """A gzip member, with the interface of `bz2.BZ2Decompressor`."""
 
-    return zstandard.ZstdDecompressor().decompressobj()
+    def __init__(self) -> None:
+        self._decoder = zlib.decompressobj(31)
+
+    @property
+    def eof(self) -> bool:
+        return self._decoder.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._decoder.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._decoder.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._decoder.decompress(self._decoder.unconsumed_tail + data, max_length)
+
+
+class _ZstdDecoder:
+    """A Zstandard frame, with the interface of `bz2.BZ2Decompressor`."""
+
+    _STEP_BYTES = 128  # the library's decoder takes no limit, and four bytes may swell to 128 KiB
+
+    def __init__(self) -> None:
+        import zstandard
+
+        self._decoder = zstandard.ZstdDecompressor().decompressobj()
+        self._waiting = memoryview(b"")
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._decoder.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._waiting
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._decoder.unused_data) + bytes(self._waiting)
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        self._waiting = memoryview(bytes(self._waiting) + data)
+        content = bytearray()
+        while self._waiting and not self.eof and len(content) < max_length:
+            content += self._decoder.decompress(self._waiting[: self._STEP_BYTES])
+            self._waiting = self._waiting[self._STEP_BYTES :]
+        return bytes(content)
 
 
 _FORMATS = (
@@ -60,10 +114,10 @@ _FORMATS = (
         "gzip",
         b"\x1f\x8b\x08",
         re.compile(rb"\x1f\x8b\x08[\x00-\x1f].{4}[\x00\x02\x04][\x00-\x1f\xff]", re.DOTALL),
-        lambda: zlib.decompressobj(31),
+        _GzipDecoder,
     ),
     _Format("bzip2", b"BZh", re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), bz2.BZ2Decompressor),
-    _Format("zstd", b"\x28\xb5\x2f\xfd", re.compile(rb"\x28\xb5\x2f\xfd"), _zstd_decoder),
+    _Format("zstd", b"\x28\xb5\x2f\xfd", re.compile(rb"\x28\xb5\x2f\xfd"), _ZstdDecoder),
 )
 
 
@@ -98,12 +152,15 @@ def _members(file: IO[bytes], form: _Format) -> Iterator[Event]:
 def _member(file: IO[bytes], form: _Format, start: int) -> Generator[Event, None, int | None]:
     """Yield one member's bytes; return the position in the file after it, or None where it is damaged."""
     file.seek(start)
-    decoder = form.decoder()
+    decoder, swollen = form.decoder(), 0
     try:
         while block := file.read(READ_BYTES):
-            content = decoder.decompress(block)
-            if content:
+            for content in filter(None, _pieces(decoder, block)):
                 yield content
+                swollen += len(content)
+                if swollen > max(BOMB_BYTES, MAX_RATIO * (file.tell() - start)):
+                    yield Damage("decompression_bomb", f"over {MAX_RATIO} bytes for one, from byte {start} of the file")
+                    return None
             if decoder.eof:
                 return file.tell() - len(decoder.unused_data)
     except Exception as error:
@@ -113,6 +170,13 @@ def _member(file: IO[bytes], form: _Format, start: int) -> Generator[Event, None
         return None
     yield Damage(f"truncated_{form.name}", f"the file ends inside the member at byte {start} of the file")
     return None
+
+
+def _pieces(decoder: Any, block: bytes) -> Iterator[bytes]:
+    """Decompress a block piece by piece, so that little of what swells is ever held."""
+    yield decoder.decompress(block, _PIECE_BYTES)
+    while not decoder.eof and not decoder.needs_input:
+        yield decoder.decompress(b"", _PIECE_BYTES)
 
 
 def _is_decoding_error(error: Exception) -> bool:

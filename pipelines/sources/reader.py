@@ -12,11 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipelines.sources.decompression import Damage
 from pipelines.sources.errors import SourceError
 from pipelines.sources.record import Outcome, Quarantined, Record, Skipped, Text, Used
+from pipelines.sources.scanner import Scanner
 from pipelines.store.files import is_local, open_read
 from pipelines.text import normalize_text, normalize_title
 
 TOO_LARGE = "too_large"
 NO_TEXT = "no_text"
+FALLBACK_ENCODING = "fallback_encoding"
+"""Note: a text that is not UTF-8 was decoded in another encoding."""
 
 
 class ReaderOptions(BaseModel):
@@ -70,6 +73,10 @@ class Reader(ABC):
         values = cls._validate(options).model_dump()
         return [values[name] for name in sorted(cls.path_options) if values[name] is not None]
 
+    def name_facts(self, _url: str) -> str:
+        """Return what the reader takes from a file's name or folder: it decides bytes as much as the content does."""
+        return ""
+
     @classmethod
     def _validate(cls, options: Mapping[str, Any]) -> ReaderOptions:
         try:
@@ -108,6 +115,19 @@ class Reader(ABC):
 def damaged(offset: int, raw_bytes: int, damage: Damage) -> Record:
     """Return the record that damage cut, or the unknown number of records that it took."""
     return Record(offset, raw_bytes, Quarantined(damage.reason, damage.detail))
+
+
+def read_whole(scanner: Scanner, limit: int) -> bytes | Record:
+    """Read a file or archive member that is one record; return that record where it is damaged or above `limit`."""
+    offset = scanner.offset
+    data = scanner.read(limit + 1)
+    if len(data) > limit:
+        passed = len(data)
+        while step := scanner.skip(1 << 20):
+            passed += step
+        return Record(offset, passed, Skipped(TOO_LARGE))
+    damage = scanner.take_damage()
+    return damaged(offset, len(data), damage) if damage else data
 
 
 def _normalized(text: Text) -> Text:

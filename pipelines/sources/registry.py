@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from pipelines.sources.dialogues import DialoguesReader
+from pipelines.sources.dialogues.chatterbot import ChatterbotReader
+from pipelines.sources.dialogues.irc import IrcReader
+from pipelines.sources.dialogues.json_dialogues import (
+    JsonDialoguesReader,
+    SchemaGuidedReader,
+    TaskmasterReader,
+    TopicalChatReader,
+)
+from pipelines.sources.dialogues.nps_chat import NpsChatReader
+from pipelines.sources.dialogues.switchboard import SwitchboardReader
 from pipelines.sources.html import HtmlReader
 from pipelines.sources.jsonl import JsonLinesReader
 from pipelines.sources.mediawiki import MediaWikiReader
@@ -12,11 +21,18 @@ from pipelines.sources.text import TextReader
 from pipelines.sources.warc import WarcReader
 
 READERS: dict[str, type[Reader]] = {
-    "dialogues": DialoguesReader,
+    "chatterbot": ChatterbotReader,
+    "dialogues": JsonDialoguesReader,
     "html": HtmlReader,
+    "irc": IrcReader,
     "jsonl": JsonLinesReader,
     "mediawiki": MediaWikiReader,
+    "nps_chat": NpsChatReader,
     "reuters": ReutersReader,
+    "schema_guided": SchemaGuidedReader,
+    "switchboard": SwitchboardReader,
+    "taskmaster": TaskmasterReader,
     "text": TextReader,
+    "topical_chat": TopicalChatReader,
     "warc": WarcReader,
 }

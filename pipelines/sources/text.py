@@ -18,11 +18,9 @@ from pipelines.sources.archive import contents
 from pipelines.sources.decompression import Damage
 from pipelines.sources.markup import cut_gutenberg_frame, join_wrapped_lines, strip_markdown
 from pipelines.sources.parts import cut_at_headings
-from pipelines.sources.reader import TOO_LARGE, Reader, ReaderOptions, damaged
+from pipelines.sources.reader import FALLBACK_ENCODING, TOO_LARGE, Reader, ReaderOptions, damaged
 from pipelines.sources.record import Quarantined, Record, Skipped, Text
 from pipelines.sources.scanner import Scanner
-
-_FALLBACK = "fallback_encoding"
 
 
 def _check_pattern(pattern: str) -> str:
@@ -133,7 +131,7 @@ class TextReader(Reader):
             try:
                 texts.append(data.decode("utf-8-sig"))
             except UnicodeDecodeError:
-                notes = (_FALLBACK,)
+                notes = (FALLBACK_ENCODING,)
                 try:
                     texts.append(data.decode(self.options.fallback_encoding))
                 except UnicodeDecodeError as error:

@@ -23,6 +23,17 @@ def corpus() -> Path:
 
 
 @pytest.fixture
+def write(tmp_path):
+    """Write a file and return its path."""
+
+    def write(content: bytes, name: str = "file") -> str:
+        (tmp_path / name).write_bytes(content)
+        return str(tmp_path / name)
+
+    return write
+
+
+@pytest.fixture
 def installed():
     """Locate files that packages of the `demo` extra brought; skip where they are not installed."""
 

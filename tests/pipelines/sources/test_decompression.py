@@ -63,6 +63,24 @@ def test_garbage_between_members_is_told_and_passed(name):
     assert starts[-1] == len(member) + 18 * 7000
 
 
+@pytest.mark.parametrize("name", COMPRESSED)
+def test_little_is_held_of_a_member_that_swells(name):
+    events = decompressed(io.BytesIO(COMPRESS[name](bytes(30 << 20))))
+    sizes = [len(event) for event in events if isinstance(event, bytes)]
+    assert sum(sizes) == 30 << 20
+    assert max(sizes) < 6 << 20
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+def test_decompression_bomb_is_left_and_the_next_member_read(name):
+    bomb, member = COMPRESS[name](bytes(80 << 20)), COMPRESS[name](TEXT)
+    content, starts, damages = read(member + bomb + member)
+    assert damages == ["decompression_bomb"]
+    assert starts == [0, len(member), len(member) + len(bomb)]
+    assert content.strip(b"\0") == TEXT + bytes(content.count(0)) + TEXT
+    assert 64 << 20 <= content.count(0) < 72 << 20
+
+
 def test_zero_padding_after_a_member_is_no_damage():
     member = gzip.compress(TEXT)
     assert read(member + bytes(100_000)) == (TEXT, [0], [])

@@ -1,4 +1,4 @@
-"""JSON lines, dialogues, Reuters stories and stored HTML pages."""
+"""JSON lines, Reuters stories and stored HTML pages."""
 
 import gzip
 import json
@@ -6,21 +6,10 @@ import json
 import pytest
 import zstandard
 
-from pipelines.sources.dialogues import DialoguesReader
 from pipelines.sources.errors import SourceError
 from pipelines.sources.html import HtmlReader
 from pipelines.sources.jsonl import JsonLinesReader
 from pipelines.sources.reuters import ReutersReader
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(content: bytes, name: str = "file") -> str:
-        (tmp_path / name).write_bytes(content)
-        return str(tmp_path / name)
-
-    return write
-
 
 # ---- JSON lines
 
@@ -61,36 +50,6 @@ def test_deeply_nested_line_is_quarantined(write, tally):
 def test_damage_costs_the_line_that_it_cut(write, tally):
     lines = b'{"text": "one"}\n{"text": "two"}\n'
     assert tally(JsonLinesReader().read(write(gzip.compress(lines * 2)[:-4]))) == {"used": 4, "!truncated_gzip": 1}
-
-
-# ---- Dialogues
-
-
-def test_chatterbot_dialogues(installed, tally):
-    paths = installed("package:chatterbot_corpus/data/english/*.yml")
-    single = [record for path in paths for record in DialoguesReader().read(path)]
-    assert tally(single) == {"used": 2026}
-    joined = list(DialoguesReader({"entries_per_document": 20}).read(paths[0]))
-    assert (
-        joined[0].outcome.texts[0].text.startswith("What is AI?\nArtificial Intelligence is the branch of engineering")
-    )
-    assert joined[0].outcome.texts[0].text.count("\n\n") == 19
-
-
-def test_turns_are_read_as_they_are_written_and_offsets_point_at_them(write):
-    yml = "categories: [ü]\nconversations:\n- - Is it?\n  - Yes\n- - How many?\n  - 007\n"
-    first, second = DialoguesReader().read(write(yml.encode()))
-    assert first.outcome.texts[0].text == "Is it?\nYes"
-    assert second.outcome.texts[0].text == "How many?\n007"
-    assert yml.encode()[second.offset :].startswith(b"- How many?")
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [(b"a: [", "!bad_yaml"), (b"- x", "!bad_fields"), (b"\xff", "!bad_encoding"), (b"", "!bad_fields")],
-)
-def test_file_that_is_no_dialogue(write, tally, content, reason):
-    assert tally(DialoguesReader().read(write(content))) == {reason: 1}
 
 
 # ---- Reuters

@@ -1,50 +1,43 @@
-"""Dialogues: one turn a line, one record for every so many consecutive dialogues of a file.
+"""Dialogues of chatterbot-corpus: one record for every so many consecutive dialogues of a YAML file.
 
-In: `chatterbot`, the YAML files of the package chatterbot-corpus, {"conversations": [[turn, answer, …], …]}. Out: the
-turns of a dialogue as lines, dialogues divided by an empty line; no native key.
+In: `{"conversations": [[turn, answer, …], …]}`. Out: the turns of a dialogue as lines, dialogues divided by an empty
+line. The format names no speakers, so the lines have none; no native key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from pydantic import Field
 
 from pipelines.sources.decompression import decompressed
-from pipelines.sources.reader import TOO_LARGE, Reader, ReaderOptions, damaged
-from pipelines.sources.record import Quarantined, Record, Skipped, Text
+from pipelines.sources.dialogues.turns import one_line
+from pipelines.sources.reader import Reader, ReaderOptions, read_whole
+from pipelines.sources.record import Quarantined, Record, Text
 from pipelines.sources.scanner import Scanner
 
 
-class DialoguesOptions(ReaderOptions):
-    """Options of dialogues.
+class ChatterbotOptions(ReaderOptions):
+    """Options of chatterbot-corpus.
 
     Attributes:
-        format: of the files.
         entries_per_document: so many consecutive dialogues of a file are one record.
     """
 
-    format: Literal["chatterbot"] = "chatterbot"
     entries_per_document: int = Field(1, ge=1)
 
 
-class DialoguesReader(Reader):
+class ChatterbotReader(Reader):
     """Reads dialogues; a file that is not of its format is one quarantined record."""
 
-    Options = DialoguesOptions
+    Options = ChatterbotOptions
 
     def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
-        scanner = Scanner(decompressed(file))
-        limit = self.options.max_record_bytes
-        content = scanner.read(limit + 1)
-        if len(content) > limit:
-            while step := scanner.skip(1 << 20):
-                limit += step
-            yield Record(0, limit + 1, Skipped(TOO_LARGE))
-        elif damage := scanner.take_damage():
-            yield damaged(0, len(content), damage)
+        content = read_whole(Scanner(decompressed(file)), self.options.max_record_bytes)
+        if isinstance(content, Record):
+            yield content
         else:
             yield from self._file(content)
 
@@ -88,5 +81,5 @@ def _conversations(root: Any) -> list[Any] | None:
 def _turns(dialogue: Any) -> list[str]:
     """Return the turns of a dialogue as they are written: a turn `Yes` is no truth value here."""
     if dialogue.id == "sequence":
-        return [" ".join(turn.value.split()) for turn in dialogue.value if turn.id == "scalar" and turn.value.strip()]
-    return [" ".join(dialogue.value.split())] if dialogue.id == "scalar" else []
+        return [one_line(turn.value) for turn in dialogue.value if turn.id == "scalar" and turn.value.strip()]
+    return [one_line(dialogue.value)] if dialogue.id == "scalar" else []

@@ -1,0 +1,166 @@
+"""The items of a JSON array, or of a JSON object, read one by one: the memory of one item, whatever the file's size.
+
+In: a scanner over UTF-8, one array or object or several in a row. Out: `Item`s with their place in the file, and a
+quarantined record for each that is broken. Sound items are found by parsing. After a broken one, reading goes on where
+the next begins: items of one file begin alike, with the same first key, so that none holds another is assumed.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.sources.reader import TOO_LARGE, damaged
+from pipelines.sources.record import Quarantined, Record, Skipped
+from pipelines.sources.scanner import Scanner
+
+_BLANKS = b" \t\r\n"
+_WINDOW_BYTES = 1 << 16
+_START_BYTES = 1 << 10
+"""The most that the beginning of an item takes: its key, its brace and its first key."""
+_KEY = re.compile(rb'"(?:[^"\\]|\\.)*"\s*:\s*', re.DOTALL)
+_FIRST_KEY = re.compile(rb'\{\s*("[^"\\]*")\s*:')
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A sound item.
+
+    Attributes:
+        offset: as `Record.offset` defines it.
+        raw_bytes: of the item, with its key in an object.
+        key: in an object; None in an array.
+        value: parsed.
+    """
+
+    offset: int
+    raw_bytes: int
+    key: str | None
+    value: Any
+
+
+def json_items(scanner: Scanner, limit: int) -> Iterator[Item | Record]:
+    """Yield the items of a file in its order, sound or broken.
+
+    Args:
+        scanner: at the start of the file.
+        limit: bytes; a larger item is skipped as `too_large`.
+    """
+    return _Items(scanner, limit).items()
+
+
+class _Items:
+    def __init__(self, scanner: Scanner, limit: int) -> None:
+        self._scanner, self._limit = scanner, limit
+        self._closing: bytes | None = None  # the bracket that ends the array or object at hand
+        self._start: re.Pattern[bytes] | None = None  # how an item of this file begins
+
+    def items(self) -> Iterator[Item | Record]:
+        scanner = self._scanner
+        if scanner.peek(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8:
+            scanner.skip(len(codecs.BOM_UTF8))
+        while True:
+            self._skip_blanks(_BLANKS if self._closing is None else _BLANKS + b",")
+            following, offset = scanner.peek(1), scanner.offset
+            if scanner.at_end():
+                break
+            if self._at_item():
+                yield self._next(offset)
+            elif following == self._closing:
+                scanner.skip(1)
+                self._closing = None
+            elif self._closing is None and following in (b"[", b"{"):
+                scanner.skip(1)
+                self._closing = b"]" if following == b"[" else b"}"
+            else:
+                yield self._garbage(offset)
+        if self._closing is not None:
+            yield Record(scanner.offset, 0, Quarantined("bad_json", "the file ends before its closing bracket"))
+
+    def _skip_blanks(self, blanks: bytes) -> None:
+        while (byte := self._scanner.peek(1)) and byte in blanks:
+            self._scanner.skip(1)
+
+    def _at_item(self) -> bool:
+        """Tell whether an item begins at the cursor; behind a stray bracket, one that begins as the others did."""
+        if self._closing is None:
+            return self._start is not None and self._start.match(self._scanner.peek(_START_BYTES)) is not None
+        return self._scanner.peek(1) == (b"{" if self._closing == b"]" else b'"')
+
+    def _garbage(self, offset: int) -> Record:
+        """Pass over what is no item: to the next that begins like the others, or to damage or the end."""
+        passed = self._scanner.skip(1)
+        passed += self._skip_to_start()
+        if damage := self._scanner.take_damage():
+            return damaged(offset, passed, damage)
+        return Record(offset, passed, Quarantined("bad_json", f"{passed} bytes that belong to no item"))
+
+    def _skip_to_start(self) -> int:
+        if self._start:
+            return self._scanner.skip_to(self._start, _START_BYTES)
+        passed = 0
+        while step := self._scanner.skip(1 << 20):
+            passed += step
+        return passed
+
+    def _next(self, offset: int) -> Item | Record:
+        """Read the item that begins at the cursor."""
+        scanner, size = self._scanner, _WINDOW_BYTES
+        self._learn_start()
+        while True:
+            window = scanner.peek(min(size, self._limit + 1))
+            parsed, problem = _parse(window, in_object=self._in_object())
+            end = parsed.raw_bytes if parsed else len(window)
+            if self._start and (following := self._start.search(window, 1, end)):
+                passed = scanner.skip(following.start())
+                return Record(offset, passed, Quarantined("bad_json", f"broken before the next item begins: {problem}"))
+            if len(window) > self._limit and end > self._limit:
+                return Record(offset, scanner.skip(end) + self._skip_to_start(), Skipped(TOO_LARGE))
+            if parsed:
+                return self._sound(offset, scanner.read(end), parsed)
+            if len(window) < size:
+                scanner.skip(end)
+                if damage := scanner.take_damage():
+                    return damaged(offset, end, damage)
+                return Record(offset, end, Quarantined("bad_json", f"broken, and none follows: {problem}"))
+            size *= 4
+
+    def _in_object(self) -> bool:
+        return self._scanner.peek(1) == b'"'
+
+    def _learn_start(self) -> None:
+        """Learn from the item at the cursor how items of this file begin."""
+        head = self._scanner.peek(_START_BYTES)
+        key = _KEY.match(head) if self._in_object() else None
+        first = _FIRST_KEY.match(head, key.end() if key else 0)
+        if self._start is None and first:
+            before = rb'"[^"\\]{1,256}"\s*:\s*' if key else b""
+            self._start = re.compile(before + rb"\{\s*" + re.escape(first[1]) + rb"\s*:")
+
+    def _sound(self, offset: int, data: bytes, item: Item) -> Item | Record:
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            return Record(offset, len(data), Quarantined("bad_encoding", str(error)))
+        return Item(offset, len(data), item.key, item.value)
+
+
+def _parse(window: bytes, in_object: bool) -> tuple[Item | None, str]:
+    """Parse the item at the start of a window; return it with its size, or None and why not."""
+    # A window may end within a character; and one bad byte must not hide where the item ends.
+    text = window.decode("utf-8", "surrogateescape")
+    key, begin = None, 0
+    try:
+        if in_object:
+            key, begin = _DECODER.raw_decode(text)
+            colon = re.compile(r"\s*:\s*").match(text, begin)
+            begin = colon.end() if colon else begin
+        value, end = _DECODER.raw_decode(text, begin)
+    except (ValueError, RecursionError) as error:
+        return None, str(error)
+    return Item(0, len(text[:end].encode("utf-8", "surrogateescape")), key, value), "it holds the next"
