@@ -114,7 +114,7 @@ def _rows(work: dict[str, Any], record: Record) -> Iterator[tuple[Any, ...]]:
             detect(text.text),
             text.text,
             text.part,
-            record.raw_bytes,
+            record.raw_bytes + record.outcome.joined_bytes,
             len(text.text.encode()),
             work["url"],
             record.offset,
@@ -179,7 +179,7 @@ def run(
         for pattern in patterns:
             corpus.engine.display.say(f"  source {source}: no file matches {pattern}")
     digests = _digest(corpus, files)
-    keys = {source: _key(corpus.config, source, [digests[url] for url in urls]) for source, urls in files.items()}
+    keys = {source: _key(corpus.config, source, {url: digests[url] for url in urls}) for source, urls in files.items()}
     waiting = [source for source in sorted(files) if corpus.store.finished(keys[source]) is None]
     computed = {}
     if waiting:
@@ -249,11 +249,13 @@ def _digest_input(url: str) -> str:
         raise SourceError(f"{url}: cannot be read ({reason}); mend it or take it out of the source's files") from error
 
 
-def _key(config: CorpusConfig, source: str, sha256: list[str]) -> StageKey:
+def _key(config: CorpusConfig, source: str, digests: dict[str, str]) -> StageKey:
+    """Return the identity of a source's stage; `digests` are the sha256 of its files by url."""
     recipe = config.source_recipe(source) | {"shards": config.extract.shards}
-    reader = READERS[config.sources[source].reader]
+    reader = READERS[config.sources[source].reader](config.source_options(source))
     option_files = locate(reader.option_files(config.source_options(source)))
-    inputs = {"files": sorted(sha256), "option_files": sorted(map(_digest_input, option_files))}
+    contents = sorted(f"{sha256} {reader.name_facts(url)}".rstrip() for url, sha256 in digests.items())
+    inputs = {"files": contents, "option_files": sorted(map(_digest_input, option_files))}
     return StageKey("extract", recipe, inputs, ("pipelines.extract", reader.__module__), PACKAGES)
 
 

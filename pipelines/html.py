@@ -86,13 +86,33 @@ def extract_page(payload: bytes, charset: str | None = None, max_nesting: int = 
     from resiliparse.parse.html import HTMLTree
 
     html = decode_html(payload, charset)
-    if html.count("<") > max_nesting and _nesting(html) > max_nesting:
-        raise NestedTooDeep(f"elements nest deeper than {max_nesting}")
+    _check_nesting(html, max_nesting)
     tree = HTMLTree.parse(html)
     text = extract_plain_text(
         tree, main_content=True, alt_texts=False, links=False, form_fields=False, noscript=False, list_bullets=True
     )
     return Page(normalize_title(tree.title), normalize_text(text))
+
+
+def extract_fragment(html: str, max_nesting: int = MAX_NESTING) -> str:
+    """Return all visible text of HTML that is content throughout (a post, a mail), normalized.
+
+    Lists, line breaks and pre-formatted text keep their form.
+
+    Raises:
+        NestedTooDeep: when its elements nest deeper than `max_nesting`.
+    """
+    from resiliparse.extract.html2text import extract_plain_text
+
+    _check_nesting(html, max_nesting)
+    return normalize_text(
+        extract_plain_text(html, main_content=False, alt_texts=False, links=False, form_fields=False, list_bullets=True)
+    )
+
+
+def _check_nesting(html: str, max_nesting: int) -> None:
+    if html.count("<") > max_nesting and _nesting(html) > max_nesting:
+        raise NestedTooDeep(f"elements nest deeper than {max_nesting}")
 
 
 def _nesting(html: str) -> int:

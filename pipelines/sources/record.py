@@ -1,6 +1,7 @@
 """What a reader yields: one `Record` for every record of a file, with exactly one outcome.
 
-So records read = used + skipped (by reason) + quarantined, and the same holds for raw bytes.
+So records read = used + skipped (by reason) + quarantined, and the same holds for raw bytes. A record whose text went
+into the document of another (an answer into that of its question, a reply into its thread) is used too, as `JOINED`.
 """
 
 from __future__ import annotations
@@ -28,15 +29,22 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """The record gives one or several documents.
+    """The record gives one or several documents, or its text is in the document of another record.
 
     Attributes:
-        texts: at least one.
+        texts: at least one, or none where the record is joined to another.
         notes: what was done to the record that a summary may count, e.g. `fallback_encoding`.
+        joined_bytes: size of the other records whose text is in these texts; a document's raw bytes are those of all
+            its records.
     """
 
     texts: tuple[Text, ...]
     notes: tuple[str, ...] = ()
+    joined_bytes: int = 0
+
+
+JOINED = Used((), ("joined",))
+"""The record's text is in the document of another record, whose `joined_bytes` count this one's."""
 
 
 @dataclass(frozen=True, slots=True)
