@@ -46,8 +46,8 @@ def _total(keyed: tuple[int, Iterable[bytes]]) -> tuple[int, int]:
 
 def _places(keyed: tuple[int, Iterable[bytes]], totals: dict[int, int]) -> Iterator[tuple[int, bytes]]:
     partition, items = keyed[0], _load(keyed[1])
-    group = partition // GROUP_FACTOR
-    same = {number: total for number, total in totals.items() if number // GROUP_FACTOR == group}
+    first = partition - partition % GROUP_FACTOR
+    same = {number: totals[number] for number in range(first, first + PARTITIONS) if number in totals}
     places = np.empty(len(items), PLACE)
     places["id"] = items["id"]
     places["before"] = np.cumsum(items["weight"]) - items["weight"]
