@@ -1,0 +1,29 @@
+"""What a benchmark measures of one run, in a process of its own: CPU seconds and peak memory.
+
+A script calls `run_alone` with its own path; the process that starts does one piece of work and prints a JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from typing import Any
+
+
+def cpu_seconds() -> float:
+    """Return user and system time of this process and its finished children."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(part.ru_utime + part.ru_stime for part in used)
+
+
+def peak_mib() -> float:
+    """Return the most memory that this process ever held, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def run_alone(script: str, *arguments: str) -> dict[str, Any]:
+    """Run a script in a process of its own and return the object on the last line of its stdout."""
+    said = subprocess.run([sys.executable, script, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return dict(json.loads(said.splitlines()[-1]))
