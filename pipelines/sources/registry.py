@@ -14,9 +14,11 @@ from pipelines.sources.dialogues.nps_chat import NpsChatReader
 from pipelines.sources.dialogues.switchboard import SwitchboardReader
 from pipelines.sources.html import HtmlReader
 from pipelines.sources.jsonl import JsonLinesReader
+from pipelines.sources.mail.mbox import MboxReader
 from pipelines.sources.mediawiki import MediaWikiReader
 from pipelines.sources.reader import Reader
 from pipelines.sources.reuters import ReutersReader
+from pipelines.sources.stack_exchange import StackExchangeReader
 from pipelines.sources.text import TextReader
 from pipelines.sources.warc import WarcReader
 
@@ -26,10 +28,12 @@ READERS: dict[str, type[Reader]] = {
     "html": HtmlReader,
     "irc": IrcReader,
     "jsonl": JsonLinesReader,
+    "mbox": MboxReader,
     "mediawiki": MediaWikiReader,
     "nps_chat": NpsChatReader,
     "reuters": ReutersReader,
     "schema_guided": SchemaGuidedReader,
+    "stackexchange": StackExchangeReader,
     "switchboard": SwitchboardReader,
     "taskmaster": TaskmasterReader,
     "text": TextReader,
