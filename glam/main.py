@@ -16,6 +16,7 @@ import typer
 from glam.duplicates import duplicates
 from glam.mixture import app as mixture_app
 from glam.options import DEFAULT_STORE, JsonOption, SetOption, StoreOption, show
+from glam.sources import sources
 from pipelines.store.errors import INTERRUPTED, errors_told
 
 app = typer.Typer(
@@ -221,6 +222,7 @@ def verify(
 
 
 app.command()(duplicates)
+app.command(context_settings=PASS_ON)(sources)
 
 
 @app.command(name="list")

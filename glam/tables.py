@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -81,6 +82,52 @@ def store_table(answer: Mapping[str, Any]) -> None:
         for study in answer["studies"]:
             studies.add_row(study["id"], study["name"], study["created"].replace("+00:00", "Z"))
         _print_answer(studies)
+
+
+def source_table(answer: Mapping[str, Any], with_files: bool) -> None:
+    """Print what extraction made of each source, and of each of its files where they are wanted, on stdout."""
+    columns = (
+        "source",
+        "component",
+        "reader",
+        "files",
+        "records",
+        "used",
+        "documents",
+        "skipped, !quarantined, +noted",
+    )
+    table = _table(f"Sources in {answer['folder']}", columns, 3)
+    for position in (1, 2, -1):
+        table.columns[position].justify = "left"
+    table.columns[-1].no_wrap = False
+    for source in answer["sources"]:
+        files, documents = source["files"], source["documents"]
+        copies = {"copies": documents["copies"]} if documents["copies"] else {}
+        reasons = _reasons(source["records"], _total(files, "quarantine"), _total(files, "notes") | copies)
+        described = (source["source"], source["component"], source["reader"], f"{len(files):,}")
+        table.add_row(*described, *_counts(source["records"], documents["out"]), reasons)
+        for file in files if with_files else ():
+            path = file["path"].removeprefix(answer["folder"]).lstrip("/")
+            reasons = _reasons(file["records"], file["quarantine"], file["notes"])
+            table.add_row(f"  {path}", "", "", "", *_counts(file["records"], file["documents"]), reasons)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(table)
+
+
+def _total(files: Iterable[Mapping[str, Any]], figure: str) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for file in files:
+        total.update(file[figure])
+    return dict(total)
+
+
+def _counts(records: Mapping[str, Any], documents: int) -> tuple[str, ...]:
+    return f"{records['read']:,}", f"{records['used']:,}", f"{documents:,}"
+
+
+def _reasons(records: Mapping[str, Any], quarantine: Mapping[str, int], notes: Mapping[str, int]) -> str:
+    """Return in words what was skipped and quarantined, by reason, and what was noted of the used."""
+    marked = (("", records["skipped"]), ("!", quarantine), ("+", notes))
+    return ", ".join(f"{mark}{reason} {n:,}" for mark, reasons in marked for reason, n in sorted(reasons.items()))
 
 
 def bill_table(study: Mapping[str, Any]) -> None:

@@ -4,8 +4,8 @@ Each file is streamed by one worker through its reader; the documents travel in 
 sorted by id and written once. Records that cannot be read go to quarantine with file, offset and reason; too many of
 them fail the run. All sources that are not finished are extracted by one job.
 
-Out: `documents/SOURCE/part-….parquet`; beside the id: `provenance/part-….parquet`, `quarantine.jsonl`. Alone: `python
--m pipelines.extract --config FILE --store DIR`.
+Out: `documents/SOURCE/part-….parquet`; beside the id: `provenance/part-….parquet`, `quarantine.jsonl`, `files.jsonl`
+(input_files.py). Alone: `python -m pipelines.extract --config FILE --store DIR`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pipelines.config import CorpusConfig
 from pipelines.corpus import ADDRESS_SHARDS, Corpus
 from pipelines.documents import DOCUMENT_SCHEMA, PROVENANCE_SCHEMA, write_parquet
 from pipelines.engine import ReadOutputs, read_results, read_work_list, write_results, write_work_list
+from pipelines.input_files import FILES, file_figures, write_file_figures
 from pipelines.language import detect
 from pipelines.progress import report
 from pipelines.sources.errors import SourceError
@@ -51,7 +52,7 @@ class _ReadFile(beam.DoFn):
         counts: Counter[tuple[str, ...]] = Counter()
         quarantine: list[dict[str, Any]] = []
         waiting: dict[int, list[tuple[Any, ...]]] = {}
-        size = read = 0
+        size = read = texts = 0
         for record in reader.read(work["url"]):
             _count(counts, work["source"], record)
             if isinstance(record.outcome, Quarantined):
@@ -59,6 +60,7 @@ class _ReadFile(beam.DoFn):
             for row in _rows(work, record):
                 waiting.setdefault(work["base"] + shard_of(row[0], work["shards"]), []).append(row)
                 size += len(row[8])
+                texts += 1
             if (position := min(record.offset, work["size"])) > read + _REPORT_BYTES:
                 report(position - read)  # offsets of compressed files may run ahead of their size, hence the limit
                 read = position
@@ -68,7 +70,14 @@ class _ReadFile(beam.DoFn):
         report(work["size"] - read)
         yield from _packed(waiting)
         flat = ["\t".join(path) + f"\t{number}" for path, number in sorted(counts.items())]
-        yield beam.pvalue.TaggedOutput("counts", {"source": work["source"], "counts": flat, "quarantine": quarantine})
+        result = {
+            "source": work["source"],
+            "url": work["url"],
+            "counts": flat,
+            "texts": texts,
+            "quarantine": quarantine,
+        }
+        yield beam.pvalue.TaggedOutput("counts", result)
 
 
 def _quarantine_entry(work: dict[str, Any], record: Record) -> dict[str, Any]:
@@ -335,6 +344,8 @@ def _finish(config: CorpusConfig, source: str, stage: OpenStage, outcome: _Outco
         )
     side_files = [StoredFile(**result["side_file"]) for result in results if "side_file" in result]
     side_files.append(StoredFile.of("quarantine.jsonl", quarantine_digest, rows=len(quarantine)))
+    figures = file_figures(results)
+    side_files.append(StoredFile.of(FILES, write_file_figures(stage.path(FILES), figures), rows=len(figures)))
     files = [StoredFile(**result["file"]) for result in results if "file" in result]
     side = {"input_files": outcome.inputs}
     return stage.finish(files, ledger=ledger, side_files=side_files, side=side, share=outcome.share)
