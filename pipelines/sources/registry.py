@@ -16,6 +16,7 @@ from pipelines.sources.html import HtmlReader
 from pipelines.sources.jsonl import JsonLinesReader
 from pipelines.sources.mail.mbox import MboxReader
 from pipelines.sources.mediawiki import MediaWikiReader
+from pipelines.sources.parquet import ParquetReader
 from pipelines.sources.reader import Reader
 from pipelines.sources.reuters import ReutersReader
 from pipelines.sources.stack_exchange import StackExchangeReader
@@ -31,6 +32,7 @@ READERS: dict[str, type[Reader]] = {
     "mbox": MboxReader,
     "mediawiki": MediaWikiReader,
     "nps_chat": NpsChatReader,
+    "parquet": ParquetReader,
     "reuters": ReutersReader,
     "schema_guided": SchemaGuidedReader,
     "stackexchange": StackExchangeReader,

@@ -73,9 +73,10 @@ class _Message(NamedTuple):
     @property
     def time(self) -> int:
         """Seconds since 1970."""
-        if not self.date:
+        try:
+            moment = datetime.fromisoformat(self.date or "")
+        except ValueError:  # no date, or only a year or month
             return NO_TIME
-        moment = datetime.fromisoformat(self.date)
         return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
