@@ -27,10 +27,18 @@ from pipelines.store.ledger import LedgerImbalanceError, build_ledger
 from pipelines.store.stages import FinishedStage, StageKey, StoredFile
 
 ACCOUNT_FILE = "account.json"
-VERDICTS = {"deduplicate": "reason", "holdout": "split", "sample": "keep", "subset": "random"}
+VERDICTS = {
+    "deduplicate": "reason",
+    "holdout": "split",
+    "decontaminate": "split",
+    "sample": "keep",
+    "subset": "random",
+}
 """The column that holds each job's verdict, in the order of the jobs."""
 
+CHOICES = ("sample", "subset")
 DROPPED_AS = {"sample": "pareto", "subset": "not_in_subset"}
+SPANS = "contaminated_spans"
 OUT = "out"
 
 
@@ -43,7 +51,11 @@ class _CountShard(beam.DoFn):
     def process(self, work: dict[str, Any]) -> Iterable[dict[str, Any]]:
         """Stream the shard with its decisions."""
         counts: Counter[tuple[str, str, str]] = Counter()
-        decisions = {job: (work["decisions"][job], (VERDICTS[job],)) for job in self._jobs}
+        decisions: dict[str, tuple[str, tuple[str, ...]]] = {
+            job: (work["decisions"][job], (VERDICTS[job],)) for job in self._jobs
+        }
+        if "decontaminate" in self._jobs:
+            decisions["decontaminate"] = (work["decisions"]["decontaminate"], ("split", "text_bytes"))
         decisions["tokenize"] = (work["decisions"]["tokenize"], ("count",))
         for batch in read_batches(work["documents"], ("text_bytes",), decisions):
             measures = {
@@ -52,9 +64,14 @@ class _CountShard(beam.DoFn):
                 "tokens": batch["tokenize.count"].fill_null(0).to_numpy().astype(np.int64),
             }
             for job in self._jobs:
+                if job == "decontaminate":
+                    whole, left = measures["bytes"], batch["decontaminate.text_bytes"].fill_null(0).to_numpy()
+                    measures["bytes"] = left
                 for outcome, rows in _outcomes(job, batch[f"{job}.{VERDICTS[job]}"]):
                     for measure, numbers in measures.items():
                         counts[job, measure, outcome] += int(numbers[rows].sum())
+                    if job == "decontaminate" and (cut := int((whole - left)[rows].sum())):
+                        counts[job, "bytes", SPANS] += cut
             report(len(batch["id"]))
         yield {"source": work["source"], "counts": [[*key, number] for key, number in sorted(counts.items())]}
 
@@ -63,7 +80,10 @@ def _outcomes(job: str, verdicts: pa.Array) -> Iterable[tuple[str, np.ndarray]]:
     """Yield each outcome of a job, `out` or the reason of a drop, with the mask of its rows."""
     if job == "deduplicate":
         verdicts = verdicts.fill_null(OUT)
-    elif job == "holdout":
+    elif job in ("holdout", "decontaminate"):
+        if job == "decontaminate":  # it repeats the split of what is not trained on
+            taken = pa.compute.match_substring_regex(verdicts, "^(train$|contaminated)")
+            verdicts = pa.compute.if_else(taken, verdicts, None)
         verdicts = pa.compute.replace_substring_regex(verdicts, "^train$", OUT)
     else:
         verdicts = pa.compute.if_else(verdicts, OUT, DROPPED_AS[job])
@@ -94,7 +114,8 @@ def run(corpus: Corpus) -> FinishedStage:
     account = summarize(read_results(results_url), jobs)
     scored = set(corpus.config.quality.scored) if corpus.config.quality else set()
     for source, entry in account.items():
-        taken = jobs if corpus.config.sources[source].component in scored else jobs[:2]
+        choices = () if corpus.config.sources[source].component in scored else CHOICES
+        taken = [job for job in jobs if job not in choices]
         check(source, entry, taken, corpus.documents[source].ledger[source]["documents"]["out"])
     digest = write_bytes(stage.path(ACCOUNT_FILE), canonical_json(account) + b"\n")
     return stage.finish([StoredFile.of(ACCOUNT_FILE, digest)])
@@ -131,7 +152,7 @@ def check(source: str, entry: Mapping[str, Any], jobs: Iterable[str], extracted:
     Args:
         source: name of the source, for the error.
         entry: its part of the account.
-        jobs: that decide on it; `sample` and `subset` both take what `holdout` leaves.
+        jobs: that decide on it; CHOICES all take what the job before them leaves.
         extracted: documents that extraction wrote.
     """
     sent: dict[str, int] = {"documents": extracted}
@@ -142,7 +163,7 @@ def check(source: str, entry: Mapping[str, Any], jobs: Iterable[str], extracted:
                     f"{job}, source {source}: {number} {measure} were sent, {entry[job][measure]['in']} were decided "
                     "on; this is a defect of the stage: please report it with the configuration"
                 )
-        if job in ("deduplicate", "holdout"):
+        if job not in CHOICES:
             sent = {measure: balance["out"] for measure, balance in entry[job].items()}
 
 

@@ -1,7 +1,7 @@
 """Build: the jobs in order, from raw files to dataset versions. It only orders them; each is a stage of its own.
 
-    extract ─ deduplicate ─ holdout ─ classifier ─ quality ─ sample ─┐
-                               └───── tokenizer ─ tokenize ──────────┴─ subset ─ account ─ pack ─ mix
+    extract ─ deduplicate ─ holdout ─ decontaminate ─ classifier ─ quality ─ sample ─┐
+                                           └───── tokenizer ─ tokenize ──────────────┴─ subset ─ account ─ pack ─ mix
 
 A stage that is finished under the same fingerprint is not run again; a build that was stopped goes on after its last
 finished stage.
@@ -13,7 +13,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipelines import account, classifier, deduplicate, extract, holdout, mix, pack, quality, sample, subset, tokenize
+from pipelines import (
+    account,
+    classifier,
+    decontaminate,
+    deduplicate,
+    extract,
+    holdout,
+    mix,
+    pack,
+    quality,
+    sample,
+    subset,
+    tokenize,
+)
 from pipelines.config import CorpusConfig
 from pipelines.corpus import Corpus
 from pipelines.engine import Engine
@@ -38,6 +51,10 @@ class Build:
     stages: list[FinishedStage] = field(default_factory=list)
     files_missing: dict[str, list[str]] = field(default_factory=dict)
 
+    def encoded(self) -> dict[str, dict[str, int]]:
+        """Return documents, bytes of text and tokens of every source as the tokenizer encoded them."""
+        return next(stage.summary["encoded"] for stage in self.stages if stage.stage == "tokenize")
+
     def to_json(self) -> dict[str, Any]:
         """Return the object that `glam build --json` prints; records and documents are those of the first version."""
         first = next(iter(self.versions.values()))
@@ -48,6 +65,7 @@ class Build:
             "records": {source: entry["records"] for source, entry in ledger.items()},
             "documents": {source: entry["documents"] for source, entry in ledger.items()},
             "tokens": {name: component.tokens for name, component in first.components.items()},
+            "encoded": self.encoded(),
             "stages": {
                 "computed": sum(not s.reused for s in self.stages),
                 "reused": sum(s.reused for s in self.stages),
@@ -59,6 +77,7 @@ STEPS = (
     "extract",
     "deduplicate",
     "holdout",
+    "decontaminate",
     "tokenize",
     "classifier",
     "quality",
@@ -136,6 +155,17 @@ class _Steps:
     def holdout(self) -> None:
         """Set aside what nothing is trained on."""
         self._decide(holdout.run(self._corpus))
+        self._corpus = self._corpus.with_training(self._corpus.decisions["holdout"])
+
+    def decontaminate(self) -> None:
+        """Find evaluation examples in the training documents; remove what the configuration says."""
+        ngrams = decontaminate.run_ngrams(self._corpus)
+        if ngrams is None:
+            return
+        self._ngrams = self._note(ngrams)
+        self._decide(decontaminate.run(self._corpus, ngrams))
+        if self._corpus.removes():
+            self._corpus = self._corpus.with_training(self._corpus.decisions["decontaminate"])
 
     def tokenize(self) -> None:
         """Train the tokenizer and encode every document once."""

@@ -5,7 +5,7 @@ Positives and negatives are declared by source and host; a document that fits bo
 hash(seed, `fold`, id) mod folds, and model k learns from the training documents of all other folds. Held-out
 documents were seen by no model: the figures are theirs.
 
-In: documents, `holdout`. Out: `models/fold-K.model`; beside the id: the samples. Alone: `python -m
+In: documents, `training`. Out: `models/fold-K.model`; beside the id: the samples. Alone: `python -m
 pipelines.classifier --config FILE --store DIR`.
 """
 
@@ -69,7 +69,7 @@ def run(corpus: Corpus) -> FinishedStage:
     rules = _rules(quality, corpus.documents)
     recipe = {"seed": corpus.config.seed, **quality.model_dump(include={"positives", "negatives", "classifier"})}
     packages = ("fasttext", "numpy", "pyarrow")
-    key = StageKey("classifier", recipe, corpus.inputs("holdout", sources=rules), ("pipelines.classifier",), packages)
+    key = StageKey("classifier", recipe, corpus.inputs("training", sources=rules), ("pipelines.classifier",), packages)
     done = corpus.store.finished(key)
     if done is not None:
         return done

@@ -8,14 +8,16 @@ quota; so the sample does not depend on workers or order, and no document is loo
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 
+from pipelines.contamination.cuts import trained_texts
 from pipelines.corpus import Corpus
 from pipelines.documents import ID_TYPE, ids_of, read_batches, write_parquet
 from pipelines.engine import read_results, read_work_list, write_results, write_work_list
@@ -63,21 +65,22 @@ class _CollectShard(beam.DoFn):
     """Yields one shard's part of the sample as packed Arrow batches, keyed by 0."""
 
     def __init__(
-        self, seed: int, purpose: str, rules: dict[str, list[Rule]], shards: int, max_characters: int, split: str
+        self, corpus: Corpus, purpose: str, rules: dict[str, list[Rule]], max_characters: int, split: str
     ) -> None:
-        self._seed, self._purpose, self._rules = seed, purpose, rules
-        self._shards, self._max_characters, self._split = shards, max_characters, split
+        self._seed, self._purpose, self._rules = corpus.config.seed, purpose, rules
+        self._shards, self._columns = corpus.config.extract.shards, corpus.training_columns
+        self._max_characters, self._split = max_characters, split
 
     def process(self, work: dict[str, Any]) -> Iterable[tuple[int, bytes]]:
         """Stream the shard; what is over the quota is forgotten after every batch."""
         draw = KeyedHash(self._seed, self._purpose)
         taken: dict[str, list[tuple[int, bytes, str]]] = {rule.label: [] for rule in self._rules[work["source"]]}
-        decisions = {"holdout": (work["decisions"]["holdout"], ("split",))}
+        decisions = {"training": (work["decisions"]["training"], self._columns)}
         for batch in read_batches(work["documents"], ("url", "text"), decisions):
-            splits, urls = batch["holdout.split"].to_pylist(), batch["url"].to_pylist()
+            splits, urls, texts = batch["training.split"].to_pylist(), batch["url"].to_pylist(), trained_texts(batch)
             for row, identifier in enumerate(map(bytes, ids_of(batch["id"]))):
                 if splits[row] == self._split and (rule := self._rule(work["source"], urls[row])):
-                    text = batch["text"][row].as_py()[: self._max_characters]
+                    text = texts[row].as_py()[: self._max_characters]
                     taken[rule.label].append((draw(identifier), identifier, text))
             for rule in self._rules[work["source"]]:
                 taken[rule.label] = self._within_quota(taken[rule.label], rule)
@@ -111,17 +114,38 @@ def _pack(rows: list[tuple[Any, ...]]) -> bytes:
     return sink.getvalue()
 
 
-class _WriteSample(beam.DoFn):
-    """Writes the whole sample, sorted by label, key and id, as one Parquet file."""
+def cut_to_quotas(sample: pa.Table, quotas: Mapping[str, int]) -> pa.Table:
+    """Keep of each label its first texts in the order given, `quotas` bytes of UTF-8 in all; the last text is cut.
 
-    def __init__(self, url: str, path: str) -> None:
-        self._url, self._path = url, path
+    Labels without a quota stay whole. A cut never splits a character, so it may leave up to three bytes unused.
+    """
+    parts = []
+    for label in pa.compute.unique(sample.column("label")).to_pylist():
+        part = sample.filter(pa.compute.equal(sample.column("label"), label))
+        if label in quotas:
+            ends = np.cumsum(pa.compute.binary_length(part.column("text").cast(pa.large_binary())).to_numpy())
+            whole = int(np.searchsorted(ends, quotas[label], side="right"))
+            left = quotas[label] - (int(ends[whole - 1]) if whole else 0)
+            cut = part.slice(whole, 1).to_pylist()
+            texts = [row["text"].encode()[:left].decode(errors="ignore") for row in cut]
+            rows = [{**row, "text": text} for row, text in zip(cut, texts, strict=True) if text]
+            part = pa.concat_tables([part.slice(0, whole), pa.Table.from_pylist(rows, SAMPLE_SCHEMA)])
+        parts.append(part)
+    return pa.concat_tables([SAMPLE_SCHEMA.empty_table(), *parts])
+
+
+class _WriteSample(beam.DoFn):
+    """Writes the whole sample, sorted by label, key and id and cut to the labels' quotas, as one Parquet file."""
+
+    def __init__(self, url: str, path: str, quotas: Mapping[str, int]) -> None:
+        self._url, self._path, self._quotas = url, path, dict(quotas)
 
     def process(self, keyed: tuple[int, Iterable[bytes]]) -> Iterable[dict[str, Any]]:
         """Write the file."""
         table = pa.concat_tables([pa.ipc.open_stream(block).read_all() for block in keyed[1]])
         order = [("label", "ascending"), ("key", "ascending"), ("id", "ascending")]
-        digest = write_parquet(self._url, table.sort_by(order))
+        table = cut_to_quotas(table.sort_by(order), self._quotas)
+        digest = write_parquet(self._url, table)
         yield StoredFile.of(self._path, digest, rows=table.num_rows).to_json()
 
 
@@ -133,23 +157,23 @@ def collect_texts(
     *,
     max_characters: int,
     split: str = "train",
+    label_quotas: Mapping[str, int] | None = None,
 ) -> StoredFile:
     """Collect a sample of texts into `STAGE/SPLIT_sample.parquet` (schema SAMPLE_SCHEMA).
 
     Args:
-        corpus: the corpus, with `holdout` decided.
+        corpus: the corpus, with `training` decided.
         stage: where to write.
         purpose: of the keyed hash; also what progress calls the work.
         rules: what to take, by source; the first rule that fits a document counts.
         max_characters: longest piece taken of one document.
-        split: of the hold-out decision.
+        split: of the decision `training`.
     """
     path = f"{split}_sample.parquet"
     work_url, results_url = stage.path(f"{split}_work.jsonl"), stage.path(f"{split}_results.jsonl")
-    write_work_list(work_url, corpus.work(["holdout"], None, rules))
-    shards = corpus.config.extract.shards
-    collect = _CollectShard(corpus.config.seed, purpose, rules, shards, max_characters, split)
-    write = _WriteSample(stage.path(path), path)
+    write_work_list(work_url, corpus.work(["training"], None, rules))
+    collect = _CollectShard(corpus, purpose, rules, max_characters, split)
+    write = _WriteSample(stage.path(path), path, label_quotas or {})
 
     def pipeline(p: beam.Pipeline) -> None:
         parts = read_work_list(p, work_url) | "Collect" >> beam.ParDo(collect)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from pipelines.contamination.settings import DecontaminateSettings
 from pipelines.near_duplicates.settings import DeduplicateSettings
 from pipelines.sources.locate import fill_data
 from pipelines.sources.registry import READERS
@@ -167,6 +168,7 @@ class CorpusConfig(Settings):
     select: Select = Field(default_factory=Select)
     deduplicate: DeduplicateSettings = Field(default_factory=DeduplicateSettings)
     holdout: HoldOut = Field(default_factory=HoldOut)
+    decontaminate: DecontaminateSettings | None = None
     quality: Quality | None = None
     sample: SamplingSettings = Field(default_factory=SamplingSettings)
     tokenizer: TokenizerSettings = Field(default_factory=TokenizerSettings)
@@ -273,6 +275,8 @@ class CorpusConfig(Settings):
             "weights": self.weights(),
             "variants": variants,
         }
+        if self.decontaminate and self.decontaminate.remove != "nothing":
+            recipe |= {"decontaminate": self.decontaminate.recipe()}
         if set(variants.values()) != {"all"} and self.quality:
             recipe |= {"quality": self.quality.model_dump(), "sample": self.sample.model_dump()}
         return recipe
@@ -293,4 +297,7 @@ def load_corpus_config(path: str, overrides: Sequence[str] = ()) -> CorpusConfig
     Raises:
         ConfigError: when the file, a key or a value is refused.
     """
-    return load_settings(CorpusConfig, path, overrides)
+    config = load_settings(CorpusConfig, path, overrides)
+    if config.decontaminate is None:
+        return config
+    return config.model_copy(update={"decontaminate": config.decontaminate.with_sets_file(path)})

@@ -41,6 +41,23 @@ class Corpus:
         """Return the corpus with one more decision."""
         return replace(self, decisions={**self.decisions, stage.stage: stage})
 
+    def with_training(self, stage: FinishedStage) -> Corpus:
+        """Return the corpus with `training` for this decision: its column `split` says what is trained on, and its
+        column `spans`, where it has one, which parts are not.
+        """
+        return replace(self, decisions={**self.decisions, "training": stage})
+
+    def removes(self) -> bool:
+        """Tell whether decontamination was asked to remove something."""
+        settings = self.config.decontaminate
+        return settings is not None and settings.remove != "nothing"
+
+    @property
+    def training_columns(self) -> tuple[str, ...]:
+        """The columns of `training` to read for texts that are trained on."""
+        cuts = self.decisions["training"].manifest["recipe"].get("remove") == "spans"
+        return ("split", "spans") if cuts else ("split",)
+
     def sources_of(self, component: str) -> list[str]:
         """Return the sources of a component that have files, in order of name."""
         return [name for name in sorted(self.documents) if self.config.sources[name].component == component]
@@ -131,7 +148,13 @@ def write_decision(work: Mapping[str, Any], table: pa.Table, counts: Mapping[str
 
 
 def run_decision_stage(
-    corpus: Corpus, key: StageKey, build: Any, *, jobs: Iterable[str], summarize: Any = None
+    corpus: Corpus,
+    key: StageKey,
+    build: Any,
+    *,
+    jobs: Iterable[str],
+    summarize: Any = None,
+    more_files: Iterable[StoredFile] = (),
 ) -> FinishedStage:
     """Run a decision job as a stage, unless it is finished already.
 
@@ -141,6 +164,7 @@ def run_decision_stage(
         build: called with the PCollection of work items, returns the PCollection of `write_decision` results.
         jobs: earlier decisions that the work items name.
         summarize: called with the results, returns the stage's summary.
+        more_files: written for the stage before.
     """
     done = corpus.store.finished(key)
     if done is not None:
@@ -156,8 +180,8 @@ def run_decision_stage(
     results = read_results(results_url)
     ledger = decision_ledger(results)
     check_documents(key.stage, ledger)
-    files = [StoredFile(**result["file"]) for result in results]
-    return stage.finish(files, ledger=ledger, summary=summarize(results) if summarize else None)
+    files = [StoredFile(**file) for result in results for file in (result["file"], *result.get("more_files", ()))]
+    return stage.finish([*files, *more_files], ledger=ledger, summary=summarize(results) if summarize else None)
 
 
 def decision_ledger(results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

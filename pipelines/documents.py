@@ -47,6 +47,15 @@ DECISION_SCHEMAS = {
         ]
     ),
     "holdout": pa.schema([("id", ID_TYPE), ("split", pa.string())]),
+    "decontaminate": pa.schema(
+        [
+            ("id", ID_TYPE),
+            ("split", pa.string()),
+            ("matches", pa.int32()),
+            ("spans", pa.list_(pa.list_(pa.int64(), 2))),
+            ("text_bytes", pa.int64()),
+        ]
+    ),
     "quality": pa.schema([("id", ID_TYPE), ("score", pa.int32()), ("fold", pa.int8())]),
     "sample": pa.schema([("id", ID_TYPE), ("rank", pa.int32()), ("draw", pa.uint64()), ("keep", pa.bool_())]),
     "subset": pa.schema([("id", ID_TYPE), ("random", pa.bool_())]),

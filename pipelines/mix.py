@@ -24,6 +24,9 @@ class MixtureError(GlamError):
     """The mixture cannot be made of what there is; the message names the component and the remedy."""
 
 
+TOKENIZER_FACTS = ("vocabulary_size", "token_dtype", "document_start_id", "padding_id")
+"""What a version's manifest says of its tokenizer."""
+
 Packed = Mapping[tuple[str, str], FinishedStage]
 """The `pack` stage of each (component, variant)."""
 
@@ -73,13 +76,14 @@ def publish(
         for source_url, file in files:
             _check_sound(source_url, file)
             link_or_copy(source_url, join(url, file.path))
-    stages = [*corpus.documents.values(), *corpus.decisions.values(), tokenizer, account, heldout, *chosen.values()]
+    decisions = [stage for job, stage in corpus.decisions.items() if job != "training"]
+    stages = [*corpus.documents.values(), *decisions, tokenizer, account, heldout, *chosen.values()]
     body = {
         "name": name,
         "id": identifier,
         "recipe": recipe,
         "sequence_length": config.pack.sequence_length,
-        **tokenizer.summary,
+        **{key: tokenizer.summary[key] for key in TOKENIZER_FACTS},
         "components": components,
         "heldout": held,
         "tokenizer": MODEL_PATH,
@@ -129,7 +133,8 @@ def version_ledger(corpus: Corpus, account: Mapping[str, Any], variants: Mapping
         extracted = corpus.documents[source].ledger[source]
         component = corpus.config.sources[source].component
         variant = variants.get(component, "all")
-        jobs = ["deduplicate", "holdout", *({"filtered": ["sample"], "random": ["subset"]}.get(variant, []))]
+        decided = [job for job in ("deduplicate", "holdout", "decontaminate") if job in corpus.decisions]
+        jobs = [*decided, *({"filtered": ["sample"], "random": ["subset"]}.get(variant, []))]
         stages: dict[str, Any] = {}
         dropped: dict[str, int] = {}
         remaining = extracted["documents"]["out"]

@@ -4,7 +4,7 @@ A component is packed for each variant that a version takes: `all` of its traini
 the `random` subset. A document's shard and its place in it are given by hash(seed, `order`, id). Held-out documents
 are cut one by one, by source.
 
-In: documents, `holdout`, `tokenize`, and `sample` or `subset` where the variant needs it. Out:
+In: documents, `training`, `tokenize`, and `sample` or `subset` where the variant needs it. Out:
 `VARIANT/part-….tfrecord` with their indices, or `SOURCE/part-…` of the held-out.
 """
 
@@ -68,7 +68,7 @@ class _Route(beam.DoFn):
     def _decisions(self, work: dict[str, Any]) -> dict[str, tuple[str, tuple[str, ...]]]:
         urls = work["decisions"]
         decisions: dict[str, tuple[str, tuple[str, ...]]] = {
-            "holdout": (urls["holdout"], ("split",)),
+            "training": (urls["training"], ("split",)),
             "tokenize": (urls["tokenize"], ("tokens",)),
         }
         if self._variant == "filtered":
@@ -78,7 +78,7 @@ class _Route(beam.DoFn):
         return decisions
 
     def _chosen(self, batch: dict[str, Any]) -> Iterator[tuple[bytes, bytes]]:
-        chosen = pa.compute.is_in(batch["holdout.split"], value_set=pa.array(self._splits))
+        chosen = pa.compute.is_in(batch["training.split"], value_set=pa.array(self._splits))
         for name in ("sample.keep", "subset.random"):
             if name in batch:
                 chosen = pa.compute.and_(chosen, batch[name].fill_null(False))
@@ -182,7 +182,7 @@ def _pack(
     stage = corpus.store.begin(key)
     settings, dtype = corpus.config.pack, str(tokenizer.summary["token_dtype"])
     names = sorted(set(sets.values()))
-    work = corpus.work(["holdout", "tokenize", *VARIANT_JOBS[variant]], None, sets)
+    work = corpus.work(["training", "tokenize", *VARIANT_JOBS[variant]], None, sets)
     for item in work:
         item |= {"base": names.index(sets[item["source"]]) * settings.shards, "token_bytes": np.dtype(dtype).itemsize}
     write_work_list(stage.path("work.jsonl"), work)
@@ -238,7 +238,7 @@ def run_component(corpus: Corpus, tokenizer: FinishedStage, component: str, vari
     sources = corpus.sources_of(component)
     max_tokens = corpus.config.pack.max_tokens.get(component)
     recipe = _recipe(corpus, component=component, variant=variant, max_tokens=max_tokens)
-    inputs = corpus.inputs("holdout", "tokenize", *VARIANT_JOBS[variant], sources=sources)
+    inputs = corpus.inputs("training", "tokenize", *VARIANT_JOBS[variant], sources=sources)
     key = StageKey("pack", recipe, inputs | {"tokenizer": tokenizer.output_id}, ("pipelines.pack",), ("pyarrow",))
     sets = dict.fromkeys(sources, variant)
     return _pack(corpus, key, tokenizer, sets, variant=variant, splits=("train",), max_tokens=max_tokens, heldout=False)
@@ -246,7 +246,7 @@ def run_component(corpus: Corpus, tokenizer: FinishedStage, component: str, vari
 
 def run_heldout(corpus: Corpus, tokenizer: FinishedStage) -> FinishedStage:
     """Cut the held-out documents of every source, unless that is finished."""
-    inputs = corpus.inputs("holdout", "tokenize") | {"tokenizer": tokenizer.output_id}
+    inputs = corpus.inputs("training", "tokenize") | {"tokenizer": tokenizer.output_id}
     key = StageKey("pack_heldout", _recipe(corpus), inputs, ("pipelines.pack",), ("pyarrow",))
     sets = {name: name for name in corpus.documents}
     splits = ("heldout", "out_of_domain")

@@ -12,6 +12,7 @@ import apache_beam as beam
 import numpy as np
 
 from pipelines.classifier import Folds, model_path, score_by_fold
+from pipelines.contamination.cuts import trained_texts
 from pipelines.corpus import Corpus, DecideShard, run_decision_stage
 from pipelines.documents import ids_of
 from pipelines.store.files import read_bytes
@@ -29,8 +30,10 @@ class _Score(DecideShard):
     columns = ("text",)
     decision_columns = {"deduplicate": ("reason",)}  # noqa: RUF012 - a constant of the class
 
-    def __init__(self, seed: int, components: list[str], model_urls: list[str]) -> None:
+    def __init__(self, seed: int, components: list[str], model_urls: list[str], cut: bool) -> None:
         self._seed, self._components, self._model_urls = seed, frozenset(components), model_urls
+        if cut:
+            self.decision_columns = {**self.decision_columns, "training": ("spans",)}
 
     def setup(self) -> None:
         """Load the models once a worker."""
@@ -54,7 +57,7 @@ class _Score(DecideShard):
         stays = batch["deduplicate.reason"].is_null()
         rows = np.flatnonzero(stays.to_numpy(zero_copy_only=False))
         fold = self._folds.of(ids_of(batch["id"])[rows])
-        scores = score_by_fold(self._classifiers, batch["text"].filter(stays).to_pylist(), fold)
+        scores = score_by_fold(self._classifiers, trained_texts(batch).filter(stays).to_pylist(), fold)
         self._histogram += np.array(histogram_by_source({"": count_scores(scores)}, HISTOGRAM_BINS)[""])
         columns: dict[str, list[Any]] = {"score": [None] * count, "fold": [None] * count}
         for row, score, number in zip(rows.tolist(), scores.tolist(), fold.tolist(), strict=True):
@@ -69,9 +72,12 @@ def run(corpus: Corpus, classifier: FinishedStage) -> FinishedStage:
     folds = quality.classifier.folds
     components = sorted(quality.scored)
     recipe = {"seed": corpus.config.seed, "folds": folds, "components": components}
-    inputs = corpus.inputs("deduplicate") | {"classifier": classifier.output_id}
+    cut = "spans" in corpus.training_columns
+    jobs = ["deduplicate", "training"] if cut else ["deduplicate"]
+    inputs = corpus.inputs(*jobs) | {"classifier": classifier.output_id}
     key = StageKey("quality", recipe, inputs, ("pipelines.quality",), ("numpy", "pyarrow"))
-    score = _Score(corpus.config.seed, components, [f"{classifier.url}/{model_path(fold)}" for fold in range(folds)])
+    models = [f"{classifier.url}/{model_path(fold)}" for fold in range(folds)]
+    score = _Score(corpus.config.seed, components, models, cut)
 
     def summarize(results: list[dict[str, Any]]) -> dict[str, Any]:
         histogram: dict[str, np.ndarray] = {}
@@ -87,7 +93,7 @@ def run(corpus: Corpus, classifier: FinishedStage) -> FinishedStage:
         corpus,
         key,
         lambda work: work | "Score" >> beam.ParDo(score),
-        jobs=["deduplicate"],
+        jobs=jobs,
         summarize=summarize,
     )
 

@@ -4,8 +4,8 @@ section 3).
 A document stays if draw < T[s]: draw the keyed hash of its id, s its score or the rank quantile of its score among
 the training documents of its component, in 1/65,536. Ranks are exact: documents are ordered by (score, id).
 
-In: documents, `holdout`, `quality`. Out: decisions {rank, draw, keep}. Alone: `python -m pipelines.sample --config
-FILE --store DIR`.
+In: documents, `training` (hold-out or decontamination), `quality`. Out: decisions {rank, draw, keep}. Alone: `python
+-m pipelines.sample --config FILE --store DIR`.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ SNIPPET_CHARACTERS = 400
 def _scored(work: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield each batch's `ids`, `scores` and `stays` (a training document with a score)."""
     decisions = {
-        "holdout": (work["decisions"]["holdout"], ("split",)),
+        "training": (work["decisions"]["training"], ("split",)),
         "quality": (work["decisions"]["quality"], ("score",)),
     }
     for batch in read_batches(work["documents"], (), decisions):
         scores = batch["quality.score"]
-        train = pa.compute.equal(batch["holdout.split"], "train").fill_null(False).to_numpy(zero_copy_only=False)
+        train = pa.compute.equal(batch["training.split"], "train").fill_null(False).to_numpy(zero_copy_only=False)
         yield {
             "ids": ids_of(batch["id"]),
             "scores": scores.fill_null(0).to_numpy(),
@@ -152,7 +152,7 @@ def run(corpus: Corpus) -> FinishedStage:
     settings = corpus.config.sample
     assert corpus.config.quality is not None, "sampling needs scores"
     recipe = {"seed": corpus.config.seed, "components": corpus.config.quality.scored, **settings.model_dump()}
-    key = StageKey("sample", recipe, corpus.inputs("holdout", "quality"), ("pipelines.sample",), ("pyarrow",))
+    key = StageKey("sample", recipe, corpus.inputs("training", "quality"), ("pipelines.sample",), ("pyarrow",))
     items = _Items(sorted(corpus.config.quality.scored))
 
     def build(work: beam.PCollection) -> beam.PCollection:
@@ -164,7 +164,7 @@ def run(corpus: Corpus) -> FinishedStage:
         )
 
     return run_decision_stage(
-        corpus, key, build, jobs=["holdout", "quality"], summarize=lambda results: _summary(corpus, results)
+        corpus, key, build, jobs=["training", "quality"], summarize=lambda results: _summary(corpus, results)
     )
 
 

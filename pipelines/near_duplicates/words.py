@@ -101,12 +101,14 @@ class WordBatch:
         starts: (words,) int64, the first byte of each word.
         ends: (words,) int64, the byte after its last.
         offsets: (texts + 1,) int64, the first word of each text and the end of the last.
+        text_starts: (texts,) int64, the first byte of each text.
     """
 
     hashes: Words
     starts: Offsets
     ends: Offsets
     offsets: Offsets
+    text_starts: Offsets
 
 
 def find_words(data: NDArray[np.uint8], offsets: Offsets) -> WordBatch:
@@ -126,7 +128,8 @@ def find_words(data: NDArray[np.uint8], offsets: Offsets) -> WordBatch:
         starts.append(piece_starts + start)
         ends.append(piece_ends + start)
     found = np.concatenate(starts)
-    return WordBatch(np.concatenate(hashes), found, np.concatenate(ends), np.searchsorted(found, offsets))
+    word_offsets = np.searchsorted(found, offsets)
+    return WordBatch(np.concatenate(hashes), found, np.concatenate(ends), word_offsets, offsets[:-1])
 
 
 def word_hashes(data: NDArray[np.uint8], offsets: Offsets) -> tuple[Words, Offsets]:

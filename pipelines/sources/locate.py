@@ -48,9 +48,14 @@ def locate_pattern(pattern: str) -> list[str]:
 
 def fill_data(pattern: str, data: str) -> str:
     """Return a pattern with `{data}` replaced by a folder, whose own name is taken literally (`~` is the home)."""
-    if is_local(data):
-        data = glob.escape(str(Path(local_path(data)).expanduser()))
-    return pattern.replace("{data}", data)
+    return fill_folder(pattern, "{data}", data)
+
+
+def fill_folder(pattern: str, placeholder: str, folder: str) -> str:
+    """Return a pattern with a placeholder replaced by a folder, whose own name is taken literally."""
+    if is_local(folder):
+        folder = glob.escape(str(Path(local_path(folder)).expanduser()))
+    return pattern.replace(placeholder, folder)
 
 
 def _local(pattern: str) -> list[str]:
