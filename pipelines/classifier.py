@@ -156,7 +156,7 @@ def _show(display: Display, finished: int, share: float) -> None:
 def _figures(table: pa.Table, classifiers: list[LinearClassifier], folds: Folds) -> dict[str, Any]:
     """Return AUC, precision and reliability of documents, each scored by the model of its fold."""
     fold = folds.of(ids_of(table.column("id").combine_chunks()))
-    scores = score_by_fold(classifiers, table.column("text").to_pylist(), fold)
+    scores = score_by_fold(classifiers, table.column("text").combine_chunks(), fold)
     positive = pa.compute.equal(table.column("label"), POSITIVE).to_numpy()
     figures: dict[str, Any] = {"positives": int(positive.sum()), "negatives": int((~positive).sum())}
     if positive.all() or not positive.any():
@@ -186,12 +186,12 @@ def _rounded(figure: Fraction | None) -> float | None:
     return None if figure is None else round(float(figure), 6)
 
 
-def score_by_fold(classifiers: list[LinearClassifier], texts: list[str], fold: np.ndarray) -> np.ndarray:
+def score_by_fold(classifiers: list[LinearClassifier], texts: pa.Array, fold: np.ndarray) -> np.ndarray:
     """Return the score (in 1/65,536) of each text by the model of its fold."""
     scores = np.zeros(len(texts), np.int32)
     for number in np.unique(fold).tolist():
         rows = np.flatnonzero(fold == number)
-        scores[rows] = classifiers[number].score_batch([texts[row] for row in rows])
+        scores[rows] = classifiers[number].score_batch(texts.take(pa.array(rows)))
     return scores
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from quality_filter.classifier import LOGIT_BITS, LinearClassifier
-from quality_filter.features import LABEL_PREFIX, hash_vocabulary
+from quality_filter.features import hash_vocabulary
+from quality_filter.word_bytes import LABEL_PREFIX
 from quality_filter.word_table import LARGEST_WEIGHT
 
 POSITIVE_LABEL = f"{LABEL_PREFIX}positive"

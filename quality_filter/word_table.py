@@ -1,18 +1,64 @@
-"""Hash table from word hashes to weights, looked up for a whole batch at once.
+"""From words to weights for a whole batch: a hash table by word hash, and a memo of the short words met last.
 
-Open addressing with linear probing: slot = hash mod size, then the next one; size is a power of two, at least four
-times the words. An entry is a uint64: the hash in the upper half, in the lower one the weight in 31 bits and, lowest, a
-flag that the slot is taken.
+An entry is a uint64: the word's hash in the upper half; in the lower one the weight in 31 bits and, lowest, a flag that
+the word is known.
+
+The table has open addressing with linear probing: slot = hash mod size, then the next one; size is a power of two, at
+least four times the words. Most words of a text are short and were met shortly before, so a memo by their bytes
+spares them the hashing and the table. It changes no result.
 """
 
 from __future__ import annotations
 
+import threading
+from typing import NamedTuple
+
 import numpy as np
+
+from quality_filter.features import fnv1a
+from quality_filter.word_bytes import WordBytes
 
 LARGEST_WEIGHT = (1 << 30) - 1
 
 _TAKEN = np.uint64(1)
 _HASH_SHIFT = np.uint64(32)
+_MEMO_BITS = 16
+_MEMO_SHIFT = np.uint64(64 - _MEMO_BITS)
+_GOLDEN_RATIO = np.uint64(0x9E3779B97F4A7C15)
+# Eight bytes 0xFF are no UTF-8, so they are the key of no word.
+_NO_KEY = 2**64 - 1
+
+
+class Weighted(NamedTuple):
+    """Words of a batch by hash (uint32), weight (int32, 0 where unknown) and whether they are known (int32, 0 or 1)."""
+
+    hashes: np.ndarray
+    weights: np.ndarray
+    known: np.ndarray
+
+
+class _Memo(threading.local):
+    """The short words met last, by their bytes; what a thread keeps for itself.
+
+    Attributes:
+        slots: (2 · 2^_MEMO_BITS,) uint64; a word's key, then its entry, so that both are read at once.
+    """
+
+    def __init__(self) -> None:
+        self.slots = np.full(2 << _MEMO_BITS, _NO_KEY, np.uint64)
+
+    def put(self, keys: np.ndarray, places: np.ndarray, entries: np.ndarray) -> None:
+        """Remember words that have a key; of several that want one slot, one stays."""
+        short = np.flatnonzero(keys)
+        keys, places, entries = keys[short], places[short], entries[short]
+        self.slots[places] = keys
+        held = self.slots[places] == keys
+        self.slots[places[held] + 1] = entries[held]
+
+
+def _unpack(entries: np.ndarray) -> Weighted:
+    low = entries.astype(np.uint32).view(np.int32)
+    return Weighted((entries >> _HASH_SHIFT).astype(np.uint32), low >> 1, low & 1)
 
 
 class WordTable:
@@ -32,9 +78,28 @@ class WordTable:
             self._entries[slots[free]] = entries[free]
             left = self._entries[slots] != entries
             entries, slots = entries[left], (slots[left] + 1) & int(self._mask)
+        self._memo = _Memo()
 
-    def look_up(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the weight of each hash (int32, 0 where it is unknown) and whether it is known (bool)."""
+    def look_up(self, hashes: np.ndarray) -> Weighted:
+        """Return the weight of each hash."""
+        return _unpack(self._find(hashes))
+
+    def look_up_words(self, words: WordBytes) -> Weighted:
+        """Return hash and weight of each word."""
+        places = words.keys * _GOLDEN_RATIO
+        places >>= _MEMO_SHIFT
+        places <<= np.uint64(1)
+        places = places.view(np.int64)
+        slots = self._memo.slots
+        new = np.flatnonzero(slots[places] != words.keys)
+        entries = slots[places + 1]
+        if len(new):
+            entries[new] = found = self._find(fnv1a(words.data, words.starts[new], words.stops[new]))
+            self._memo.put(words.keys[new], places[new], found)
+        return _unpack(entries)
+
+    def _find(self, hashes: np.ndarray) -> np.ndarray:
+        """Return the entry of each hash, one with weight 0 and no flag where the word is unknown."""
         slots = (hashes & self._mask).astype(np.int64)
         entries = self._entries[slots]
         known = _holds(entries, hashes)
@@ -46,10 +111,9 @@ class WordTable:
             match = _holds(found, hashes[pending])
             known[pending] = match
             pending = pending[~match & (found != 0)]
-        weights = entries.astype(np.uint32).view(np.int32)
-        weights >>= 1
-        weights *= known
-        return weights, known
+        unknown = unknown[~known[unknown]]
+        entries[unknown] = hashes[unknown].astype(np.uint64) << _HASH_SHIFT
+        return entries
 
 
 def _holds(entries: np.ndarray, hashes: np.ndarray) -> np.ndarray:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 import pytest
+
+from pipelines.sources.record import Used
+from pipelines.sources.registry import READERS
 
 
 def _folder(package: str) -> Path:
@@ -33,3 +38,14 @@ def html_pages(count: int = 60) -> list[str]:
     """Return the raw HTML of real pages in many languages and scripts."""
     files = sorted((_folder("formasaurus") / "data" / "html").glob("*.html"))[:count]
     return [file.read_bytes().decode("utf-8", "replace") for file in files]
+
+
+def corpus_pages(count: int = 600) -> list[str]:
+    """Return texts of real web pages in many languages, from the WARC files of $GLAM_CORPUS."""
+    corpus = os.environ.get("GLAM_CORPUS")
+    if not corpus:
+        pytest.skip("GLAM_CORPUS is not set: no real crawl files")
+    file = sorted(Path(corpus).glob("web/*.warc.gz"))[0]
+    outcomes = (record.outcome for record in READERS["warc"]().read(str(file)))
+    texts = (text.text for outcome in outcomes if isinstance(outcome, Used) for text in outcome.texts)
+    return list(islice(texts, count))

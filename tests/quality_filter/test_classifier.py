@@ -6,6 +6,7 @@ import math
 from decimal import Decimal, getcontext
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from quality_filter.classifier import LOGIT_BITS, LinearClassifier, _boundaries,
 from quality_filter.collapse import POSITIVE_LABEL
 from quality_filter.features import hash_vocabulary, hash_words, normalize, pair_buckets
 from quality_filter.word_table import LARGEST_WEIGHT
-from tests.demo_text import html_pages, news, plays
+from tests.demo_text import corpus_pages, html_pages, news, plays
 
 
 def small_classifier() -> LinearClassifier:
@@ -45,6 +46,16 @@ def test_probabilities_equal_fasttexts_on_real_text(trained):
     assert expected.max() > 0.8
     assert expected.min() < 0.2
     assert np.abs([probability(int(s)) for s in scores] - expected).max() < 5e-5  # fastText itself adds 10^-5
+
+
+def test_decisions_are_fasttexts_on_every_page_of_a_real_corpus(trained):
+    texts = corpus_pages()
+    expected = fasttext_probabilities(trained.fasttext_model, texts)
+    scores = trained.classifier.score_batch(pa.array(texts, pa.large_string()))
+    assert np.abs((scores + 0.5) / 65536 - expected).max() < 1e-3
+    told = np.abs(expected - 0.5) > 5e-5  # nearer than that, fastText's own rounding decides
+    assert ((scores >= 32768) == (expected >= 0.5))[told].all()
+    assert told.mean() > 0.99
 
 
 def test_scores_equal_the_reference_sum(trained):

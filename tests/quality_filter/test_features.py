@@ -6,6 +6,7 @@ import itertools
 import re
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -56,6 +57,15 @@ def assert_equal_to_reference(texts: list[str]) -> None:
 @example(["", "Hello </S> world __LABEL__x", "À×ÞÿĀ \u00a0\u2028"])
 def test_words_of_any_batch_equal_the_reference(texts):
     assert_equal_to_reference(texts)
+
+
+@given(st.lists(ODD | st.none(), max_size=6), st.integers(0, 3))
+def test_an_arrow_array_has_the_words_of_its_strings(texts, start):
+    strings = [text or "" for text in texts[start:]]
+    for kind in (pa.string(), pa.large_string()):
+        array = pa.array(texts, kind)[start:]
+        assert hash_words(array).hashes.tolist() == hash_words(strings).hashes.tolist()
+        assert hash_words(array).bounds.tolist() == hash_words(strings).bounds.tolist()
 
 
 def test_words_of_real_pages_equal_the_reference():
