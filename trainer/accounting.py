@@ -19,7 +19,7 @@ class Cost(NamedTuple):
 
     Attributes:
         parameters: all of them.
-        active: those that work on a token: two experts of each mixture layer.
+        active: those that work on a token: its experts in each mixture layer.
         forward_flops: of one token in a sequence of the length given, two a multiply-add; attention over the whole
             sequence.
         training_flops: forward and backward, three times the forward ones (nothing is computed again).
@@ -34,7 +34,7 @@ class Cost(NamedTuple):
 def cost(model: ModelSettings, vocabulary_size: int, sequence_length: int) -> Cost:
     """Return the size of a model and the FLOPs of a token."""
     rest = model.model_dim * (2 * model.layers + 1) + model.relative_buckets * model.heads * model.layers
-    active_matrices = _matrices(model, vocabulary_size, min(model.experts, 2))
+    active_matrices = _matrices(model, vocabulary_size, min(model.experts, model.choices))
     attention = 4 * sequence_length * model.heads * model.head_dim * model.layers
     forward = 2 * active_matrices + attention
     return Cost(
@@ -49,9 +49,9 @@ def _matrices(model: ModelSettings, vocabulary_size: int, experts: int) -> int:
     """Return the elements of all matrices when each mixture layer counts `experts` experts."""
     width, hidden, pairs = model.model_dim, model.hidden_dim, model.layers // 2
     attention = 4 * width * model.heads * model.head_dim * model.layers
-    gated = 3 * width * hidden
+    odd = (3 if model.feed_forward == "gated" else 2) * width * hidden
     if model.experts:
         even = experts * 2 * width * hidden + width * model.experts
     else:
-        even = 4 * width * hidden if model.twin == "flops" else gated
-    return vocabulary_size * width + attention + pairs * (even + gated)
+        even = model.choices * 2 * width * hidden if model.twin == "flops" else odd
+    return vocabulary_size * width + attention + pairs * (even + odd)

@@ -3,6 +3,7 @@
 A training configuration is a TOML file:
 
     version = "filtered"      # name, id or prefix of the id of a dataset version in the store
+    mixture = { web = 1.0 }   # weights in place of the version's, if any
     [model]                   # ModelSettings; vocabulary and sequence length are the version's
     [optimizer]               # OptimizerSettings
     [training]                # TrainingSettings
@@ -14,15 +15,18 @@ for study on a CPU.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipelines.store.configuration import Settings, load_settings, merge, validate
+from trainer.family import ARCHITECTURE, FAMILY
 
 
 class ModelSettings(Settings):
     """A decoder of pairs: (attention, mixture of experts), (attention, gated-GELU feed-forward).
+
+    `size` names one of `trainer.family` whose settings take the place of the defaults; it is no setting of its own.
 
     Attributes:
         layers: attention layers, an even number; layers 0, 2, … have experts, layers 1, 3, … a gated feed-forward.
@@ -31,10 +35,16 @@ class ModelSettings(Settings):
         heads: attention heads, N.
         head_dim: width of a head, D.
         experts: experts in each mixture layer, E; 0 makes the model dense.
-        twin: what a dense model has in place of the experts: `flops`, the two-matrix feed-forward of width 2·H that
-            costs what two experts cost; `family`, the gated one of the other layers, as the paper's dense models.
-        expert_activation: of the experts (and of the `flops` twin).
-        capacity_factor: slots of all experts per token, so 2.0 is just enough for the two choices of an even router.
+        choices: experts that a token is sent to: 2 as in the paper, or 1.
+        second_expert: `all`: the second choice is always sent; `random`: with probability 2·gate (GShard), by keyed
+            hash, in training only.
+        twin: what a dense model has in place of the experts: `flops`, the two-matrix feed-forward that costs what a
+            token's experts cost; `family`, the feed-forward of the other layers, as the paper's dense models.
+        feed_forward: of the layers without experts: `gated`, three matrices with GELU (the paper); `plain`, two
+            (Artetxe et al.).
+        expert_activation: of the experts, of the `flops` twin and of plain feed-forwards.
+        capacity_factor: slots of all experts per token (GShard's meaning: all choices count), so 2.0 is just enough
+            for the two choices of an even router.
         group_size: tokens that are routed together and share a capacity.
         dispatcher: how tokens reach the experts, with equal results: `gather` moves rows, `einsum` multiplies by
             one-hots.
@@ -46,6 +56,10 @@ class ModelSettings(Settings):
         router_z_loss_weight: of the mean squared log-partition of the router.
         output_z_loss_weight: of the mean squared log-partition of the output.
         activation_dtype: of activations; weights, router, attention logits and loss are always float32.
+        layer_loop: `scan` compiles one pair of layers, which saves compile time on accelerators; `unroll` all of
+            them, which saves copies on a CPU; `auto` chooses by the backend.
+        remat: what the backward pass computes again to save memory: `none`; `pair`, all within a pair of layers;
+            `dots`, all but the outputs of matrix multiplications.
     """
 
     layers: int = Field(default=4, ge=2, multiple_of=2)
@@ -54,7 +68,10 @@ class ModelSettings(Settings):
     heads: int = Field(default=4, ge=1)
     head_dim: int = Field(default=16, ge=1)
     experts: int = Field(default=4, ge=0)
+    choices: Literal[1, 2] = 2
+    second_expert: Literal["all", "random"] = "all"
     twin: Literal["flops", "family"] = "flops"
+    feed_forward: Literal["gated", "plain"] = "gated"
     expert_activation: Literal["relu", "gelu"] = "relu"
     capacity_factor: float = Field(default=2.5, gt=0, allow_inf_nan=False)
     group_size: int = Field(default=256, ge=1)
@@ -67,11 +84,26 @@ class ModelSettings(Settings):
     router_z_loss_weight: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     output_z_loss_weight: float = Field(default=1e-4, ge=0, allow_inf_nan=False)
     activation_dtype: Literal["float32", "bfloat16"] = "float32"
+    layer_loop: Literal["auto", "unroll", "scan"] = "auto"
+    remat: Literal["none", "pair", "dots"] = "none"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_size(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "size" not in values:
+            return values
+        given = dict(values)
+        name = given.pop("size")
+        if name not in FAMILY:
+            raise ValueError(f"size {name!r} is none of {', '.join(FAMILY)} (see `glam models`)")
+        return FAMILY[name].settings | given
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.experts == 1:
-            raise ValueError("experts: top-2 routing needs at least 2 experts; use 0 for a dense model")
+            raise ValueError("experts: routing needs at least 2 experts; use 0 for a dense model")
+        if self.choices == 1 and self.second_expert == "random":
+            raise ValueError("second_expert: there is no second expert with choices = 1; use `all`")
         if self.relative_max_distance <= self.relative_buckets // 2:
             raise ValueError(
                 f"relative_max_distance: {self.relative_max_distance} must exceed half of relative_buckets, "
@@ -115,6 +147,7 @@ class TrainingSettings(Settings):
     Attributes:
         steps: updates in all; the schedule ends there.
         batch_rows: sequences a batch.
+        micro_batches: equal parts in which a batch is read, one after the other, to save memory.
         seed: of the weights and of the order of the data.
         loss_chunk: tokens whose output logits exist at one time; 0 means all of a batch.
         checkpoint_every: steps between checkpoints; 0 keeps the last one only.
@@ -124,6 +157,7 @@ class TrainingSettings(Settings):
 
     steps: int = Field(default=250, ge=1)
     batch_rows: int = Field(default=8, ge=1)
+    micro_batches: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
     loss_chunk: int = Field(default=0, ge=0)
     checkpoint_every: int = Field(default=100, ge=0)
@@ -132,9 +166,18 @@ class TrainingSettings(Settings):
 
 
 class TrainingConfig(Settings):
-    """Everything about a training but the data itself."""
+    """Everything about a training but the data itself.
+
+    Attributes:
+        version: id, prefix of it, or name of the dataset version.
+        mixture: weights by component in place of the version's; `{web = 1}` trains on one component alone.
+        model: see its class.
+        optimizer: see its class.
+        training: see its class.
+    """
 
     version: str = Field(min_length=1)
+    mixture: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     model: ModelSettings = Field(default_factory=ModelSettings)
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
@@ -149,7 +192,10 @@ class TrainingConfig(Settings):
         Raises:
             ConfigError: when a key or a value is refused.
         """
-        return validate(TrainingConfig, merge(self.model_dump(), changes), place)
+        values = self.model_dump()
+        if "size" in changes.get("model", {}):
+            values["model"] = {key: value for key, value in values["model"].items() if key not in ARCHITECTURE}
+        return validate(TrainingConfig, merge(values, changes), place)
 
 
 def load_training_config(path: str, overrides: Sequence[str] = ()) -> TrainingConfig:

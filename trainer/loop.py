@@ -23,6 +23,7 @@ from trainer.checkpoints import Checkpoints, Progress
 from trainer.config import TrainingConfig
 from trainer.data import TrainingData
 from trainer.metrics import MetricsFile, to_record
+from trainer.mixture import check_repetition, training_weights
 from trainer.model.parameters import Decoder, named_arrays
 from trainer.run_folder import RunResult, finish_run, finished_result, open_run
 from trainer.step import StepMetrics, compiled_start, compiled_step
@@ -66,9 +67,11 @@ def train(
         on_step: told how the run goes, every `training.log_every` updates and at the last.
 
     Raises:
-        GlamError: when the folder holds another run, or the batch does not fit the model.
+        GlamError: when the folder holds another run, the batch does not fit the model, or a component would be read
+            too often.
     """
     check_fit(config, version.sequence_length)
+    check_repetition(version, config)
     seed = config.training.seed if seed is None else seed
     run = open_run(run_dir, version, config, seed)
     if (result := finished_result(run, run_dir)) is not None:
@@ -86,8 +89,13 @@ def check_fit(config: TrainingConfig, sequence_length: int) -> None:
     Raises:
         ConfigError: with key, value and remedy.
     """
-    tokens = config.training.batch_rows * sequence_length
-    batch = f"the {tokens} tokens of a batch ({config.training.batch_rows} rows of {sequence_length})"
+    rows, parts = config.training.batch_rows, config.training.micro_batches
+    if rows % parts:
+        raise ConfigError(
+            f"training.micro_batches: {parts} does not divide the {rows} rows of a batch; choose a divisor"
+        )
+    tokens = rows // parts * sequence_length
+    batch = f"the {tokens} tokens of a {'micro-' if parts > 1 else ''}batch ({rows // parts} rows of {sequence_length})"
     if config.model.experts and tokens % config.model.group_size:
         raise ConfigError(
             f"model.group_size: {config.model.group_size} does not divide {batch}; "
@@ -108,23 +116,26 @@ class _Session:
         self._config, self._run_dir, self._version = config, run_dir, version
         self._checkpoints = checkpoints
         start = compiled_start(config.model, config.optimizer, version.vocabulary_size)
-        self._state = start(jnp.int32(seed))
+        self._seed = jnp.int32(seed)
+        self._state = start(self._seed)
         self._before = Progress()
         if checkpoints.latest() is not None:
             self._state, self._before = checkpoints.restore(self._state)
         self._step, self._tokens, self._input_seconds = self._before.step, self._before.tokens, 0.0
-        self._data = TrainingData(version, config.training.batch_rows, seed)
+        self._data = TrainingData(version, config.training.batch_rows, seed, training_weights(version, config))
         self._metrics = MetricsFile(join(run_dir, "metrics.jsonl"), self._step)
         self._waiting: list[tuple[StepMetrics, float]] = []
 
     def run_to_the_end(self, on_step: OnStep) -> RunResult:
         settings = self._config.training
-        program = compiled_step(self._config.model, self._config.optimizer, settings.steps, settings.loss_chunk)
+        program = compiled_step(
+            self._config.model, self._config.optimizer, settings.steps, settings.loss_chunk, settings.micro_batches
+        )
         while self._step < settings.steps:
             begun = time.monotonic()
             batch = self._data.batch(self._step)
             self._input_seconds += time.monotonic() - begun
-            self._state, metrics = program(self._state, jnp.int32(self._step + 1), batch)
+            self._state, metrics = program(self._state, jnp.int32(self._step + 1), self._seed, batch)
             self._step += 1
             self._waiting.append((metrics, time.monotonic() - self._started))
             last = self._step == settings.steps

@@ -63,6 +63,7 @@ def run_identity(version_id: str, config: TrainingConfig, seed: int) -> dict[str
         "seed": seed,
         "model": config.model.model_dump(),
         "optimizer": config.optimizer.model_dump(),
+        "mixture": config.mixture,
         "training": training,
         "code": code_identity("trainer.loop"),
         "libraries": {name: library_version(name) for name in LIBRARIES},
@@ -132,7 +133,7 @@ def _require_same(run: dict[str, Any], identity: dict[str, Any], run_dir: str) -
     old = {
         "version": run["version"]["id"],
         "seed": run["seed"],
-        **{part: run["config"][part] for part in ("model", "optimizer")},
+        **{part: run["config"].get(part) for part in ("model", "optimizer", "mixture")},
         "training": {key: run["config"]["training"][key] for key in identity["training"]},
         "code": run["code"],
         "libraries": run["libraries"],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,9 @@ from trainer.adafactor import AdafactorState
 from trainer.batch import Batch
 from trainer.config import ModelSettings, OptimizerSettings
 from trainer.model.decoder import Routers
-from trainer.model.loss import Losses, losses, objective
+from trainer.model.loss import Losses, losses, objective, totals
 from trainer.model.parameters import Decoder, initialize, is_stacked, named_arrays, with_arrays
+from trainer.model.routing import Draw
 from trainer.schedule import learning_rate
 
 
@@ -49,7 +50,10 @@ class StepMetrics(NamedTuple):
     skipped: jax.Array
 
 
-Step = Callable[[TrainState, jax.Array, Batch], tuple[TrainState, StepMetrics]]
+Step = Callable[[TrainState, jax.Array, jax.Array, Batch], tuple[TrainState, StepMetrics]]
+
+ROUTING_PURPOSE = 1
+"""Sets the keys of random routing apart from those of the initial weights."""
 
 
 @cache
@@ -66,15 +70,18 @@ def compiled_start(
 
 
 @cache
-def compiled_step(model: ModelSettings, optimizer: OptimizerSettings, steps: int, loss_chunk: int) -> Step:
-    """Return the program of one update, which takes the state's memory: (state, number of the update from 1, batch)."""
+def compiled_step(
+    model: ModelSettings, optimizer: OptimizerSettings, steps: int, loss_chunk: int, micro_batches: int = 1
+) -> Step:
+    """Return the program of one update, which takes the state's memory: (state, number of the update from 1, seed,
+    batch).
 
-    def step(state: TrainState, number: jax.Array, batch: Batch) -> tuple[TrainState, StepMetrics]:
-        def weighed(decoder: Decoder) -> tuple[jax.Array, tuple[Losses, Routers | None]]:
-            parts, routers = losses(decoder, batch, model, loss_chunk)
-            return objective(parts, model), (parts, routers)
+    The batch is read in `micro_batches` equal parts, one after the other; losses and gradients are those of the whole.
+    """
 
-        (_, (parts, routers)), gradients = jax.value_and_grad(weighed, has_aux=True)(state.decoder)
+    def step(state: TrainState, number: jax.Array, seed: jax.Array, batch: Batch) -> tuple[TrainState, StepMetrics]:
+        draw = Draw(_routing_key(seed, number), 0) if model.second_expert == "random" else None
+        (parts, routers), gradients = _gradients(state.decoder, batch, model, loss_chunk, micro_batches, draw)
         rate = learning_rate(number, steps, optimizer)
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(array)) for array in jax.tree.leaves(gradients)))
         skipped = ~jnp.isfinite(norm)
@@ -83,6 +90,47 @@ def compiled_step(model: ModelSettings, optimizer: OptimizerSettings, steps: int
         return kept, StepMetrics(parts, routers, jnp.sum(batch.counted), rate, norm, skipped)
 
     return jax.jit(step, donate_argnums=0)
+
+
+def _routing_key(seed: jax.Array, number: jax.Array) -> jax.Array:
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), ROUTING_PURPOSE), number)
+
+
+Told = tuple[Losses, Routers | None]
+
+
+def _gradients(
+    decoder: Decoder, batch: Batch, model: ModelSettings, loss_chunk: int, micro_batches: int, draw: Draw | None
+) -> tuple[Told, Decoder]:
+    """Return the losses, what the routers did, and the gradient of the objective over a batch."""
+    whole = totals(batch)
+
+    def weighed(decoder: Decoder, part: Batch, draw: Draw | None) -> tuple[jax.Array, Told]:
+        told = losses(decoder, part, model, loss_chunk, draw, whole)
+        return objective(told[0], model), told
+
+    differentiate = jax.value_and_grad(weighed, has_aux=True)
+    if micro_batches == 1:
+        return _told_and_gradients(differentiate(decoder, batch, draw))
+
+    groups = batch.inputs.size // micro_batches // model.group_size
+
+    def add(sums: Any, item: tuple[jax.Array, Batch]) -> tuple[Any, None]:
+        number, part = item
+        own = draw and draw._replace(first_group=number * groups)
+        return jax.tree.map(jnp.add, sums, _told_and_gradients(differentiate(decoder, part, own))), None
+
+    parts = jax.tree.map(lambda array: array.reshape(micro_batches, -1, *array.shape[1:]), batch)
+    first = jax.tree.map(lambda array: array[0], parts)
+    shapes = jax.eval_shape(lambda: _told_and_gradients(differentiate(decoder, first, draw)))
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    sums, _ = jax.lax.scan(add, nothing, (jnp.arange(micro_batches), parts))
+    return sums
+
+
+def _told_and_gradients(answer: tuple[tuple[jax.Array, Told], Decoder]) -> tuple[Told, Decoder]:
+    (_, told), gradients = answer
+    return told, gradients
 
 
 def _updated(state: TrainState, gradients: Decoder, rate: jax.Array, settings: OptimizerSettings) -> TrainState:

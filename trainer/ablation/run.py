@@ -26,6 +26,7 @@ from trainer.ablation.run_pool import Job, StudyError, train_side_by_side
 from trainer.ablation.run_record import RUN_ID_DIGITS, run_record
 from trainer.ablation.statistics import DocumentScores, RunScores, compare
 from trainer.ablation.study import Comparison, LoadedStudy, domains
+from trainer.mixture import check_repetition
 from trainer.run_folder import read_run, run_identity
 
 FORMAT = 1
@@ -53,6 +54,9 @@ def run_study(
     if not is_local(store_url):
         raise StudyError(f"{store_url}: a study trains on this machine; give --store a local folder")
     made = build(loaded.corpus, store_url, beam_options, display)
+    for arm, config in loaded.trainings.items():
+        for warning in check_repetition(made.versions[config.version], config):
+            display.say(f"  arm {arm}: {warning}")
     jobs = plan_runs(loaded, made.versions, store_url)
     identifier = study_id(loaded, made.versions, jobs)
     folder = join(store_url, "studies", identifier)

@@ -8,7 +8,8 @@ Out: hidden states (B, S, M) after the final norm, losses and counts of every ro
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from trainer.model.experts import mixture
 from trainer.model.feed_forward import gated_feed_forward, plain_feed_forward
 from trainer.model.normalization import rms_norm
 from trainer.model.parameters import Decoder, Layer, Mixture, PlainFeedForward
-from trainer.model.routing import RouterCounts, RouterLosses
+from trainer.model.routing import Draw, RouterCounts, RouterLosses
 
 
 class Routers(NamedTuple):
@@ -30,26 +31,65 @@ class Routers(NamedTuple):
 
 
 def forward(
-    decoder: Decoder, ids: jax.Array, segments: jax.Array, settings: ModelSettings, capacity_factor: float | None
+    decoder: Decoder,
+    ids: jax.Array,
+    segments: jax.Array,
+    settings: ModelSettings,
+    capacity_factor: float | None,
+    draw: Draw | None = None,
 ) -> tuple[jax.Array, Routers | None]:
     """Return hidden states (B, S, M) and what the routers did (None for a dense model).
 
-    Layers are unrolled: on a CPU a scan over them costs copies of every parameter and its gradient.
+    Args:
+        decoder: parameters.
+        ids: (B, S) int32.
+        segments: (B, S) int32.
+        settings: of the model.
+        capacity_factor: None drops nothing.
+        draw: of the update, for the random policy for second experts; None sends all choices.
     """
     mask = attention_mask(segments, settings.attend_across_documents)
     real = segments > 0
-    x = decoder.embedding[...].astype(settings.activation_dtype)[ids]
-    routers = []
-    for pair in range(settings.layers // 2):
-        even, odd = (_layer(stack, pair) for stack in (decoder.even_layers, decoder.odd_layers))
+
+    def pair(x: jax.Array, number: jax.Array | int, even: Layer, odd: Layer) -> tuple[jax.Array, Routers | None]:
         x = x + attention(even.attention, x, mask, settings)
-        change, router = _feed_forward(even, x, real, settings, capacity_factor)
+        change, router = _feed_forward(even, x, real, settings, capacity_factor, draw and draw.of_layer(number))
         x = x + change
         x = x + attention(odd.attention, x, mask, settings)
-        x = x + _feed_forward(odd, x, real, settings, capacity_factor)[0]
+        return x + _feed_forward(odd, x, real, settings, capacity_factor, None)[0], router
+
+    x = decoder.embedding[...].astype(settings.activation_dtype)[ids]
+    x, routers = _through_pairs(_rematerialized(pair, settings), x, decoder, settings)
+    return rms_norm(x, decoder.norm[...]), routers
+
+
+Pair = Callable[[jax.Array, Any, Layer, Layer], tuple[jax.Array, Routers | None]]
+
+
+def _rematerialized(pair: Pair, settings: ModelSettings) -> Pair:
+    """Return `pair` so that its backward pass computes again what `settings.remat` says."""
+    if settings.remat == "none":
+        return pair
+    policy = jax.checkpoint_policies.dots_saveable if settings.remat == "dots" else None
+    return jax.checkpoint(pair, policy=policy)
+
+
+def _through_pairs(
+    pair: Pair, x: jax.Array, decoder: Decoder, settings: ModelSettings
+) -> tuple[jax.Array, Routers | None]:
+    """Send x through all pairs of layers; return what the routers did stacked along P.
+
+    A scan compiles one pair, but on a CPU it costs copies of every parameter and its gradient.
+    """
+    pairs = settings.layers // 2
+    if settings.layer_loop == "scan" or (settings.layer_loop == "auto" and jax.default_backend() != "cpu"):
+        stacked = jnp.arange(pairs), decoder.even_layers, decoder.odd_layers
+        return jax.lax.scan(lambda before, layers: pair(before, *layers), x, stacked)
+    routers = []
+    for number in range(pairs):
+        x, router = pair(x, number, _layer(decoder.even_layers, number), _layer(decoder.odd_layers, number))
         routers.append(router)
-    stacked = jax.tree.map(lambda *values: jnp.stack(values), *routers) if settings.experts else None
-    return rms_norm(x, decoder.norm[...]), stacked
+    return x, jax.tree.map(lambda *values: jnp.stack(values), *routers) if settings.experts else None
 
 
 def _layer(stack: Layer, number: int) -> Layer:
@@ -58,11 +98,16 @@ def _layer(stack: Layer, number: int) -> Layer:
 
 
 def _feed_forward(
-    layer: Layer, x: jax.Array, real: jax.Array, settings: ModelSettings, capacity_factor: float | None
+    layer: Layer,
+    x: jax.Array,
+    real: jax.Array,
+    settings: ModelSettings,
+    capacity_factor: float | None,
+    draw: Draw | None,
 ) -> tuple[jax.Array, Routers | None]:
     kind = layer.feed_forward
     if isinstance(kind, Mixture):
-        change, losses, counts = mixture(kind, x, real, settings, capacity_factor)
+        change, losses, counts = mixture(kind, x, real, settings, capacity_factor, draw)
         return change, Routers(losses, counts)
     if isinstance(kind, PlainFeedForward):
         return plain_feed_forward(kind, x, settings), None

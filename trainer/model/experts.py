@@ -20,13 +20,18 @@ from trainer.config import ModelSettings
 from trainer.model.feed_forward import activation
 from trainer.model.normalization import rms_norm
 from trainer.model.parameters import Mixture
-from trainer.model.routing import CHOICES, RouterCounts, RouterLosses, Routing, route
+from trainer.model.routing import Draw, RouterCounts, RouterLosses, Routing, route
 
 Activation = Callable[[jax.Array], jax.Array]
 
 
 def mixture(
-    layer: Mixture, x: jax.Array, real: jax.Array, settings: ModelSettings, capacity_factor: float | None
+    layer: Mixture,
+    x: jax.Array,
+    real: jax.Array,
+    settings: ModelSettings,
+    capacity_factor: float | None,
+    draw: Draw | None = None,
 ) -> tuple[jax.Array, RouterLosses, RouterCounts]:
     """Return what the experts add to the residual stream.
 
@@ -36,11 +41,12 @@ def mixture(
         real: (B, S) bool, false for padding.
         settings: of the model; B·S must be a multiple of its group size.
         capacity_factor: None drops nothing.
+        draw: of this layer, for the random policy for second experts; None sends all choices.
     """
     width = x.shape[-1]
     rows = rms_norm(x, layer.norm[...]).reshape(-1, settings.group_size, width)
     real = real.reshape(-1, settings.group_size)
-    routing, losses, counts = route(rows, layer.router[...], real, capacity_factor)
+    routing, losses, counts = route(rows, layer.router[...], real, capacity_factor, settings.choices, draw)
     dispatcher = gather_mixture if settings.dispatcher == "gather" else einsum_mixture
     weights = layer.input[...].astype(x.dtype), layer.output[...].astype(x.dtype)
     return dispatcher(rows, routing, *weights, activation(settings)).reshape(x.shape), losses, counts
@@ -70,7 +76,8 @@ def gather_mixture(x: jax.Array, routing: Routing, input_: jax.Array, output: ja
     row_of_choice, choice_of_row = _rows(routing, experts)
     rows = _dispatch(x.reshape(-1, width), row_of_choice, choice_of_row)
     outputs = apply_experts(rows.reshape(experts, -1, width), input_, output, act).reshape(-1, width)
-    return _combine(outputs, routing.gate.reshape(-1, CHOICES), row_of_choice, choice_of_row).reshape(x.shape)
+    choices = routing.gate.shape[-1]
+    return _combine(outputs, routing.gate.reshape(-1, choices), row_of_choice, choice_of_row).reshape(x.shape)
 
 
 def _rows(routing: Routing, experts: int) -> tuple[jax.Array, jax.Array]:
@@ -78,14 +85,14 @@ def _rows(routing: Routing, experts: int) -> tuple[jax.Array, jax.Array]:
 
     What does not exist is numbered one past the last: the row of a dropped choice, the choice of an empty row.
     """
-    groups, tokens, _ = routing.expert.shape
-    rows, choices = experts * groups * routing.capacity, groups * tokens * CHOICES
+    groups, tokens, per_token = routing.expert.shape
+    rows, choices = experts * groups * routing.capacity, groups * tokens * per_token
     group = jnp.arange(groups, dtype=jnp.int32)[:, None, None]
     row = (routing.expert * groups + group) * routing.capacity + routing.slot
     row = jnp.where(routing.slot < routing.capacity, row, rows)
     choice_of_row = jnp.full((rows,), choices, jnp.int32)
     choice_of_row = choice_of_row.at[row.reshape(-1)].set(jnp.arange(choices, dtype=jnp.int32), mode="drop")
-    return row.reshape(-1, CHOICES), choice_of_row
+    return row.reshape(-1, per_token), choice_of_row
 
 
 def _take(rows: jax.Array, index: jax.Array) -> jax.Array:
@@ -96,11 +103,11 @@ def _take(rows: jax.Array, index: jax.Array) -> jax.Array:
 @jax.custom_vjp
 def _dispatch(  # the row of each choice serves the gradient
     x: jax.Array,
-    row_of_choice: jax.Array,  # noqa: ARG001
+    row_of_choice: jax.Array,
     choice_of_row: jax.Array,
 ) -> jax.Array:
     """Carry tokens (tokens, M) to the experts' rows (E·G·C, M); an empty row is zero."""
-    return _take(x, choice_of_row // CHOICES)
+    return _take(x, choice_of_row // row_of_choice.shape[1])
 
 
 def _dispatch_forward(x: jax.Array, row_of_choice: jax.Array, choice_of_row: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -108,7 +115,7 @@ def _dispatch_forward(x: jax.Array, row_of_choice: jax.Array, choice_of_row: jax
 
 
 def _dispatch_backward(row_of_choice: jax.Array, gradient: jax.Array) -> tuple[jax.Array, np.ndarray, np.ndarray]:
-    token_gradient = sum(_take(gradient, row_of_choice[:, k]) for k in range(CHOICES))
+    token_gradient = sum(_take(gradient, row_of_choice[:, k]) for k in range(row_of_choice.shape[1]))
     return token_gradient, _no_gradient(row_of_choice.shape), _no_gradient(gradient.shape[:1])
 
 
@@ -124,7 +131,7 @@ def _combine(  # the choice of each row serves the gradient
 ) -> jax.Array:
     """Bring the experts' outputs (E·G·C, M) back to the tokens (tokens, M), weighted by the gate (tokens, K)."""
     weights = gate.astype(outputs.dtype)
-    return sum(_take(outputs, row_of_choice[:, k]) * weights[:, k, None] for k in range(CHOICES))
+    return sum(_take(outputs, row_of_choice[:, k]) * weights[:, k, None] for k in range(gate.shape[1]))
 
 
 CombineResiduals = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
@@ -142,8 +149,8 @@ def _combine_backward(
 ) -> tuple[jax.Array, jax.Array, np.ndarray, np.ndarray]:
     outputs, gate, row_of_choice, choice_of_row = saved
     gate_of_row = _take(gate.reshape(-1), choice_of_row).astype(gradient.dtype)
-    output_gradient = _take(gradient, choice_of_row // CHOICES) * gate_of_row[:, None]
-    products = [_take(outputs, row_of_choice[:, k]) * gradient for k in range(CHOICES)]
+    output_gradient = _take(gradient, choice_of_row // gate.shape[1]) * gate_of_row[:, None]
+    products = [_take(outputs, row_of_choice[:, k]) * gradient for k in range(gate.shape[1])]
     gate_gradient = jnp.stack([jnp.sum(p.astype(jnp.float32), axis=-1) for p in products], axis=-1)
     return output_gradient, gate_gradient, _no_gradient(row_of_choice.shape), _no_gradient(choice_of_row.shape)
 

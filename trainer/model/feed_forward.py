@@ -1,7 +1,7 @@
 """Feed-forward layers without experts: (B, S, M) to (B, S, M), to add to the residual stream. No biases.
 
-`gated` is the gated GELU of the odd layers; `plain` the two-matrix layer that stands in for two experts in the
-FLOP-equal dense twin.
+`gated` is the paper's gated GELU; `plain` the two-matrix layer that stands in for a token's experts in the FLOP-equal
+dense twin, and the feed-forward of Artetxe et al.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from trainer.batch import Batch
 from trainer.config import ModelSettings
 from trainer.model.decoder import Routers, forward
 from trainer.model.parameters import Decoder
+from trainer.model.routing import Draw
 
 
 class Losses(NamedTuple):
@@ -65,15 +66,52 @@ def _logits_of(decoder: Decoder, hidden: jax.Array, ids: jax.Array) -> jax.Array
     return jnp.einsum("RM,RM->R", scaled, rows, preferred_element_type=jnp.float32)
 
 
-def losses(decoder: Decoder, batch: Batch, settings: ModelSettings, chunk: int) -> tuple[Losses, Routers | None]:
-    """Return the losses of a batch in training, apart, and what the routers did."""
-    hidden, routers = forward(decoder, batch.inputs, batch.segments, settings, settings.capacity_factor)
+class Totals(NamedTuple):
+    """What the means of a whole batch divide by: targets that count, tokens that are real."""
+
+    counted: jax.Array
+    real: jax.Array
+
+
+def totals(batch: Batch) -> Totals:
+    """Return the totals of a batch."""
+    return Totals(jnp.sum(batch.counted), jnp.sum(batch.segments > 0))
+
+
+def losses(
+    decoder: Decoder,
+    batch: Batch,
+    settings: ModelSettings,
+    chunk: int,
+    draw: Draw | None = None,
+    whole: Totals | None = None,
+) -> tuple[Losses, Routers | None]:
+    """Return the losses of a batch in training, apart, and what the routers did.
+
+    Args:
+        decoder: parameters.
+        batch: a batch, or a micro-batch of one.
+        settings: of the model.
+        chunk: see `token_losses`.
+        draw: of the update, for the random policy for second experts.
+        whole: of the batch that this is a micro-batch of: the losses and the routers' means of its micro-batches then
+            add up to those of the batch.
+    """
+    hidden, routers = forward(decoder, batch.inputs, batch.segments, settings, settings.capacity_factor, draw)
     entropy, log_partition = token_losses(
         decoder, hidden.reshape(-1, hidden.shape[-1]), batch.targets.reshape(-1), chunk
     )
+    own = totals(batch)
+    whole = whole or own
     counted = batch.counted.reshape(-1)
-    tokens = jnp.maximum(jnp.sum(counted), 1)
+    tokens = jnp.maximum(whole.counted, 1)
+    share = own.real / jnp.maximum(whole.real, 1)
     none = jnp.zeros(())
+    if routers is not None:
+        entropies = routers.counts.entropy * share
+        routers = Routers(
+            jax.tree.map(lambda loss: loss * share, routers.losses), routers.counts._replace(entropy=entropies)
+        )
     return Losses(
         cross_entropy=jnp.sum(entropy * counted) / tokens,
         output_z=jnp.sum(jnp.square(log_partition) * counted) / tokens,

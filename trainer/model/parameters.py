@@ -1,7 +1,7 @@
 """The parameters of the decoder and their initial values; the mathematics is in the modules beside this one.
 
-M model width, H hidden width, N heads, D head width, E experts, V vocabulary, R buckets of relative distance, P pairs
-of layers.
+M model width, H hidden width, N heads, D head width, E experts, K choices, V vocabulary, R buckets of relative
+distance, P pairs of layers.
 
 In: settings, vocabulary size, a JAX key. Out: a `Decoder`, which is a pytree of float32 arrays. Layers of a kind are
 stacked along a first axis P, so that a program may loop over them or scan; nothing else mixes them. Initial values as
@@ -56,10 +56,10 @@ class GatedFeedForward(nnx.Module):
 
 
 class PlainFeedForward(nnx.Module):
-    """The dense twin of two experts: scale of the norm (P, M); input (P, M, 2H); output (P, 2H, M)."""
+    """Scale of the norm (P, M); input (P, M, F); output (P, F, M): F is H, or K·H in the dense twin of K experts."""
 
-    def __init__(self, settings: ModelSettings, rngs: nnx.Rngs) -> None:
-        pairs, width, hidden = settings.layers // 2, settings.model_dim, 2 * settings.hidden_dim
+    def __init__(self, settings: ModelSettings, rngs: nnx.Rngs, hidden: int) -> None:
+        pairs, width = settings.layers // 2, settings.model_dim
         self.norm = nnx.Param(jnp.ones((pairs, width)))
         self.input = _uniform(rngs, (pairs, width, hidden), width)
         self.output = _uniform(rngs, (pairs, hidden, width), hidden)
@@ -92,14 +92,22 @@ class Decoder(nnx.Module):
     def __init__(self, settings: ModelSettings, vocabulary_size: int, rngs: nnx.Rngs) -> None:
         self.embedding = _normal(rngs, (vocabulary_size, settings.model_dim), 1.0)
         self.even_layers = Layer(Attention(settings, rngs), _even_feed_forward(settings, rngs))
-        self.odd_layers = Layer(Attention(settings, rngs), GatedFeedForward(settings, rngs))
+        self.odd_layers = Layer(Attention(settings, rngs), _odd_feed_forward(settings, rngs))
         self.norm = nnx.Param(jnp.ones((settings.model_dim,)))
 
 
 def _even_feed_forward(settings: ModelSettings, rngs: nnx.Rngs) -> Mixture | PlainFeedForward | GatedFeedForward:
     if settings.experts:
         return Mixture(settings, rngs)
-    return PlainFeedForward(settings, rngs) if settings.twin == "flops" else GatedFeedForward(settings, rngs)
+    if settings.twin == "flops":
+        return PlainFeedForward(settings, rngs, settings.choices * settings.hidden_dim)
+    return _odd_feed_forward(settings, rngs)
+
+
+def _odd_feed_forward(settings: ModelSettings, rngs: nnx.Rngs) -> PlainFeedForward | GatedFeedForward:
+    if settings.feed_forward == "plain":
+        return PlainFeedForward(settings, rngs, settings.hidden_dim)
+    return GatedFeedForward(settings, rngs)
 
 
 def initialize(settings: ModelSettings, vocabulary_size: int, key: jax.Array) -> Decoder:

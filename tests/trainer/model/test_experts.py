@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from trainer.model.experts import einsum_mixture, gather_mixture
-from trainer.model.routing import expert_capacity, route
+from trainer.model.routing import Draw, expert_capacity, route
 
 GROUPS, TOKENS, WIDTH, HIDDEN, EXPERTS = 2, 24, 8, 12, 4
 DISPATCHERS = {"einsum": einsum_mixture, "gather": gather_mixture}
@@ -25,20 +25,25 @@ class Reference(NamedTuple):
     auxiliary: float
 
 
-def queue(first: np.ndarray, second: np.ndarray, real: np.ndarray, experts: int, capacity: int) -> np.ndarray:
-    """Return which choices of a group are kept, (T, 2): all first choices in order, then all second ones."""
+def queue(best: np.ndarray, sent: np.ndarray, experts: int, capacity: int) -> np.ndarray:
+    """Return which choices (T, K) of a group are kept: all first choices in order, then all second ones."""
     free = [capacity] * experts
-    kept = np.zeros((len(first), 2), bool)
-    for choice, chosen in enumerate((first, second)):
-        for token, expert in enumerate(chosen):
-            if real[token] and free[expert]:
+    kept = np.zeros(best.shape, bool)
+    for choice in range(best.shape[1]):
+        for token, expert in enumerate(best[:, choice]):
+            if sent[token, choice] and free[expert]:
                 free[expert] -= 1
                 kept[token, choice] = True
     return kept
 
 
-def reference_mixture(x, router, first_matrix, second_matrix, real, factor, output_gradient) -> Reference:
-    """Return what the mixture gives for x (G, T, M) and the gradients of sum(output · output_gradient)."""
+def reference_mixture(
+    x, router, first_matrix, second_matrix, real, factor, output_gradient, choices=2, uniform=None
+) -> Reference:
+    """Return what the mixture gives for x (G, T, M) and the gradients of sum(output · output_gradient).
+
+    `uniform` (G, T) are the draws of the random policy: a second choice is sent where they are below twice its gate.
+    """
     x, router, first_matrix, second_matrix = (
         np.asarray(array, np.float64) for array in (x, router, first_matrix, second_matrix)
     )
@@ -48,18 +53,24 @@ def reference_mixture(x, router, first_matrix, second_matrix, real, factor, outp
     logits = x @ router
     shares = np.exp(logits - logits.max(-1, keepdims=True))
     shares /= shares.sum(-1, keepdims=True)
-    best = np.argsort(-shares, axis=-1, kind="stable")[..., :2]
+    best = np.argsort(-shares, axis=-1, kind="stable")[..., :choices]
     output = np.zeros_like(x)
     arrays = (x, router, first_matrix, second_matrix)
     gradients = {name: np.zeros_like(array) for name, array in zip("xrio", arrays, strict=True)}
-    dropped, load = [0, 0], np.zeros((2, experts), int)
+    dropped, load = [0] * choices, np.zeros((choices, experts), int)
     for g in range(groups):
-        kept = queue(best[g, :, 0], best[g, :, 1], real[g], experts, capacity)
+        sent = np.repeat(real[g][:, None], choices, axis=1)
+        if uniform is not None:
+            pairs = np.take_along_axis(shares[g], best[g], axis=-1)
+            sent[:, 1] &= uniform[g] < 2 * pairs[:, 1] / (pairs.sum(-1) + 1e-9)
+        kept = queue(best[g], sent, experts, capacity)
         for t in np.flatnonzero(real[g]):
             pair = shares[g, t, best[g, t]]
-            total = pair.sum() + 1e-9
-            upstream, gate_gradient = output_gradient[g, t], np.zeros(2)
+            total = pair.sum() + 1e-9 if choices > 1 else 1.0
+            upstream, gate_gradient = output_gradient[g, t], np.zeros(choices)
             for choice, expert in enumerate(best[g, t]):
+                if not sent[t, choice]:
+                    continue
                 load[choice, expert] += 1
                 if not kept[t, choice]:
                     dropped[choice] += 1
@@ -75,7 +86,9 @@ def reference_mixture(x, router, first_matrix, second_matrix, real, factor, outp
                 gradients["i"][expert] += np.outer(x[g, t], back)
                 gradients["x"][g, t] += back @ first_matrix[expert].T
             share_gradient = np.zeros(experts)
-            share_gradient[best[g, t]] = gate_gradient / total - (gate_gradient @ pair) / total**2
+            share_gradient[best[g, t]] = gate_gradient / total
+            if choices > 1:
+                share_gradient[best[g, t]] -= (gate_gradient @ pair) / total**2
             logit_gradient = shares[g, t] * (share_gradient - shares[g, t] @ share_gradient)
             gradients["r"] += np.outer(x[g, t], logit_gradient)
             gradients["x"][g, t] += router @ logit_gradient
@@ -109,14 +122,17 @@ def case():
     return x, router, *matrices, real, np.asarray(jax.random.normal(keys[4], x.shape))
 
 
-@pytest.mark.parametrize("factor", [1.0, 2.0, 2.5, None])
+@pytest.mark.parametrize("factor", [0.5, 2.0, None])
+@pytest.mark.parametrize(("choices", "policy"), [(2, "all"), (2, "random"), (1, "all")])
 @pytest.mark.parametrize("dispatcher", DISPATCHERS)
-def test_a_dispatcher_equals_the_loop_over_tokens(case, dispatcher, factor):
+def test_a_dispatcher_equals_the_loop_over_tokens(case, dispatcher, choices, policy, factor):
     x, router, first, second, real, upstream = case
-    expected = reference_mixture(x, router, first, second, real, factor, upstream)
+    draw = Draw(jax.random.key(11), 0) if policy == "random" else None
+    uniform = None if draw is None else np.asarray(draw.uniform(GROUPS, TOKENS))
+    expected = reference_mixture(x, router, first, second, real, factor, upstream, choices, uniform)
 
     def run(x, router, first, second):
-        routing, losses, counts = route(x, router, jnp.asarray(real), factor)
+        routing, losses, counts = route(x, router, jnp.asarray(real), factor, choices, draw)
         output = DISPATCHERS[dispatcher](x, routing, first, second, jax.nn.relu)
         return jnp.sum(output * upstream), (output, losses, counts)
 
@@ -128,7 +144,26 @@ def test_a_dispatcher_equals_the_loop_over_tokens(case, dispatcher, factor):
     assert counts.dropped.tolist() == expected.dropped
     assert np.array_equal(counts.load, expected.load)
     assert losses.auxiliary == pytest.approx(expected.auxiliary, rel=1e-5)
-    assert (sum(expected.dropped) > 0) == (factor in (1.0, 2.0))
+    if factor in (0.5, None):
+        assert (sum(expected.dropped) > 0) == (factor == 0.5)
+
+
+def test_random_second_experts_are_sent_in_proportion_to_twice_their_gate(case):
+    x, router, *_ = case
+    many = jnp.tile(x, (60, 1, 1))
+    everything = jnp.ones(many.shape[:2], bool)
+    always, *_ = route(many, router, everything, None)
+    sometimes, *_ = route(many, router, everything, None, 2, Draw(jax.random.key(5), 0))
+    expected = float(jnp.sum(jnp.minimum(2 * always.gate[..., 1], 1.0)))
+    assert float(jnp.sum(sometimes.gate[..., 1] > 0)) == pytest.approx(expected, rel=0.03)
+    assert np.array_equal(sometimes.gate[..., 0], always.gate[..., 0])
+
+
+def test_a_draw_depends_on_key_and_place_alone():
+    draw = Draw(jax.random.key(5), 0)
+    whole = draw.uniform(4, 6)
+    assert np.array_equal(whole[2:], draw._replace(first_group=2).uniform(2, 6))
+    assert not np.array_equal(whole, draw.of_layer(1).uniform(4, 6))
 
 
 def test_padding_takes_no_capacity_and_adds_nothing(case):
