@@ -16,7 +16,7 @@ from typing import Any
 
 from pipelines.sources.reader import TOO_LARGE, damaged
 from pipelines.sources.record import Quarantined, Record, Skipped
-from pipelines.sources.scanner import Scanner
+from pipelines.sources.scanner import Scanner, skip_blanks
 
 _BLANKS = b" \t\r\n"
 _WINDOW_BYTES = 1 << 16
@@ -65,7 +65,7 @@ class _Items:
         if scanner.peek(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8:
             scanner.skip(len(codecs.BOM_UTF8))
         while True:
-            self._skip_blanks(_BLANKS if self._closing is None else _BLANKS + b",")
+            skip_blanks(scanner, _BLANKS if self._closing is None else _BLANKS + b",")
             following, offset = scanner.peek(1), scanner.offset
             if scanner.at_end():
                 break
@@ -81,10 +81,6 @@ class _Items:
                 yield self._garbage(offset)
         if self._closing is not None:
             yield Record(scanner.offset, 0, Quarantined("bad_json", "the file ends before its closing bracket"))
-
-    def _skip_blanks(self, blanks: bytes) -> None:
-        while (byte := self._scanner.peek(1)) and byte in blanks:
-            self._scanner.skip(1)
 
     def _at_item(self) -> bool:
         """Tell whether an item begins at the cursor; behind a stray bracket, one that begins as the others did."""

@@ -20,11 +20,14 @@ from pydantic import Field
 from pipelines.sources.decompression import Damage, Event, MemberStart, decompressed
 from pipelines.sources.reader import TOO_LARGE, Reader, ReaderOptions, damaged
 from pipelines.sources.record import Quarantined, Record, Skipped, Text
-from pipelines.sources.scanner import Scanner
+from pipelines.sources.scanner import Scanner, skip_blanks
 from pipelines.sources.wikitext import NAMESPACE_CATEGORY, NAMESPACE_FILE, WikitextError, plain_text
 
 _PAGE, _PAGE_END = b"<page>", b"</page>"
-_PAGE_PATTERN = re.compile(_PAGE)
+_HEAD = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:\?xml|!DOCTYPE|mediawiki|siteinfo)\b")
+_DUMP_END = b"</mediawiki>"
+_NEXT = re.compile(b"<page>|</mediawiki>")
+_HEAD_BYTES = 1 << 8
 _MAX_SITEINFO_BYTES = 1 << 20
 
 
@@ -47,24 +50,35 @@ class _Site:
 
     name: str = ""
     base: str = ""
-    removed_namespaces: frozenset[str] = frozenset()
+    removed_namespaces: frozenset[str] = frozenset({"file", "image", "category", "media"})
 
 
 class MediaWikiReader(Reader):
-    """Reads the articles of a dump; redirects and pages outside the wanted namespaces are skipped."""
+    """Reads the articles of a dump; redirects and pages outside the wanted namespaces are skipped.
+
+    Between pages nothing but the head and the end of a dump is expected; any other bytes are one quarantined record.
+    """
 
     Options = MediaWikiOptions
 
     def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
         scanner = Scanner(_as_utf8(decompressed(file)))
-        site = _read_site(scanner)
+        site = _Site()
         while not scanner.at_end():
-            offset = scanner.offset
-            passed = scanner.skip_to(_PAGE_PATTERN, len(_PAGE))
-            if scanner.peek(len(_PAGE)) == _PAGE:
+            skip_blanks(scanner)
+            offset, following = scanner.offset, scanner.peek(_HEAD_BYTES)
+            if following.startswith(_PAGE):
                 yield from self._next(scanner, site)
+            elif following.startswith(_DUMP_END):
+                scanner.skip(len(_DUMP_END))
+            elif _HEAD.match(following):
+                site = _read_site(scanner)
+                scanner.skip_to(_NEXT, len(_DUMP_END))
             elif damage := scanner.take_damage():
-                yield damaged(offset, passed, damage)
+                yield damaged(offset, 0, damage)
+            elif following:
+                passed = scanner.skip(1) + scanner.skip_to(_NEXT, len(_DUMP_END))
+                yield Record(offset, passed, Quarantined("not_a_page", f"{passed} bytes that belong to no page"))
 
     def _next(self, scanner: Scanner, site: _Site) -> Iterator[Record]:
         """Read the page that begins at the cursor."""
@@ -132,13 +146,13 @@ def _read_site(scanner: Scanner) -> _Site:
     """Read `<siteinfo>` at the head of a dump, if there is one, without moving past the first page."""
     head = scanner.peek(_MAX_SITEINFO_BYTES).split(_PAGE, 1)[0]
     start, end = head.find(b"<siteinfo>"), head.find(b"</siteinfo>")
-    removed = {"file", "image", "category", "media"}
+    removed = set(_Site().removed_namespaces)
     if start < 0 or end < 0:
-        return _Site(removed_namespaces=frozenset(removed))
+        return _Site()
     try:
         info = ElementTree.fromstring(head[start : end + len(b"</siteinfo>")])
     except ElementTree.ParseError:
-        return _Site(removed_namespaces=frozenset(removed))
+        return _Site()
     base = info.findtext("base", "")
     for namespace in info.iter("namespace"):
         if namespace.get("key") in (NAMESPACE_FILE, NAMESPACE_CATEGORY) and namespace.text:

@@ -15,9 +15,9 @@ from typing import IO
 from pipelines.sources.decompression import decompressed
 from pipelines.sources.reader import TOO_LARGE, Reader, damaged
 from pipelines.sources.record import Quarantined, Record, Skipped, Text
-from pipelines.sources.scanner import Scanner
+from pipelines.sources.scanner import Scanner, skip_blanks
 
-_STORY, _STORY_END = b"<REUTERS", b"</REUTERS>"
+_STORY, _STORY_END, _DOCTYPE = b"<REUTERS", b"</REUTERS>", b"<!DOCTYPE"
 _STORY_PATTERN = re.compile(_STORY)
 _DATE = re.compile(r"\d{1,2}-[A-Z]{3}-\d{4} \d{2}:\d{2}:\d{2}")
 # The wire's sign-off: "Reuter" alone on the last line, then an end-of-text character.
@@ -32,12 +32,17 @@ class ReutersReader(Reader):
     def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
         scanner = Scanner(decompressed(file))
         while not scanner.at_end():
-            offset = scanner.offset
-            passed = scanner.skip_to(_STORY_PATTERN, len(_STORY))
-            if scanner.peek(len(_STORY)) == _STORY:
+            skip_blanks(scanner)
+            offset, following = scanner.offset, scanner.peek(len(_DOCTYPE))
+            if following.startswith(_STORY):
                 yield self._next(scanner)
+            elif following.startswith(_DOCTYPE):
+                scanner.skip_past(b">")
             elif damage := scanner.take_damage():
-                yield damaged(offset, passed, damage)
+                yield damaged(offset, 0, damage)
+            elif following:
+                passed = scanner.skip(1) + scanner.skip_to(_STORY_PATTERN, len(_STORY))
+                yield Record(offset, passed, Quarantined("not_a_story", f"{passed} bytes that belong to no story"))
 
     def _next(self, scanner: Scanner) -> Record:
         """Read the story that begins at the cursor."""

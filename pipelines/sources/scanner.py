@@ -138,3 +138,9 @@ class Scanner:
     def _drop(self, size: int) -> None:
         del self._buffer[:size]
         self._position += size
+
+
+def skip_blanks(scanner: Scanner, blanks: bytes = b" \t\r\n") -> None:
+    """Move over blanks, of which a few are expected between records."""
+    while (byte := scanner.peek(1)) and byte in blanks:
+        scanner.skip(1)

@@ -45,6 +45,16 @@ def test_real_logs_message_for_message(corpus, tally):
     assert max(record.raw_bytes for record in records) < 34_000
 
 
+def test_garbage_in_a_real_log_costs_the_lines_that_it_hit(corpus, write):
+    with zipfile.ZipFile(corpus / "conversations/ubuntu-irc/ubuntu-irc-raw.zip") as archive:
+        data = archive.read("dev/2004-11-15_03.raw.txt")
+    sound = "\n".join(map(text_of, IrcReader().read(write(data)))).split("\n")
+    for place in (0, len(data) // 2, len(data)):
+        records = IrcReader().read(write(data[:place] + b"\x00\xff[99:99] <garbage>" * 50 + data[place:]))
+        found = "\n".join(map(text_of, records)).split("\n")
+        assert sum(line not in found for line in sound) <= 1
+
+
 def log(*times: str) -> bytes:
     return "".join(f"[{time}] <a> at {time}\n" for time in times).encode()
 
