@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from typing import IO
 
 from pipelines.sources.decompression import BOMB_BYTES, MAX_RATIO, READ_BYTES, Damage, decompressed
+from pipelines.sources.record import Record, Skipped
 from pipelines.sources.scanner import Scanner
 
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -41,11 +42,9 @@ def contents(file: IO[bytes], members: str = "*") -> Iterator[Content]:
 
     Args:
         file: seekable, at its start.
-        members: of an archive, the names that are read (a shell pattern); the others are left out.
+        members: of an archive, the names that are read (a shell pattern); the others are left to `other_members`.
     """
-    start = file.read(len(_ZIP_MAGIC))
-    file.seek(0)
-    if start != _ZIP_MAGIC:
+    if not _is_zip(file):
         yield Content(Scanner(decompressed(file)))
         return
     try:
@@ -53,9 +52,38 @@ def contents(file: IO[bytes], members: str = "*") -> Iterator[Content]:
     except _BROKEN as error:
         yield Content(Scanner([Damage("bad_zip", str(error))]))
         return
-    for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
-        if not member.is_dir() and fnmatchcase(member.filename, members):
+    for member in _members(archive):
+        if fnmatchcase(member.filename, members):
             yield Content(Scanner(_member_events(archive, member)), member.filename, member.header_offset)
+
+
+def other_members(file: IO[bytes], members: str) -> Iterator[Record]:
+    """Yield a skipped record for each member of a zip archive whose name is not to be read; the file is at its start.
+
+    An archive that cannot be opened has none here: `contents` tells of it.
+    """
+    if members == "*" or not _is_zip(file):
+        return
+    try:
+        archive = zipfile.ZipFile(file)
+    except _BROKEN:
+        return
+    finally:
+        file.seek(0)
+    for member in _members(archive):
+        if not fnmatchcase(member.filename, members):
+            yield Record(member.header_offset, member.file_size, Skipped("other_member"))
+
+
+def _is_zip(file: IO[bytes]) -> bool:
+    start = file.read(len(_ZIP_MAGIC))
+    file.seek(0)
+    return start == _ZIP_MAGIC
+
+
+def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    files = (member for member in archive.infolist() if not member.is_dir())
+    return sorted(files, key=lambda member: member.header_offset)
 
 
 def _member_events(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes | Damage]:

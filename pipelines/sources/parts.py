@@ -1,4 +1,4 @@
-"""Cutting a long text into parts: at heading lines, or at paragraph ends where there are no headings."""
+"""Cutting a long text into parts: at heading lines, or at paragraph and line ends where there are none."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 _PARAGRAPH_END = re.compile(r"\n[ \t]*\n")
+_LINE_END = re.compile(r"\n")
 
 
 def cut_at_headings(text: str, heading: re.Pattern[str], part_characters: int) -> list[str]:
@@ -38,14 +39,24 @@ def _line_around(text: str, position: int) -> tuple[int, int]:
 
 
 def cut_by_size(text: str, part_characters: int) -> list[str]:
-    """Cut a text at the ends of paragraphs into parts of equal size as near as can be, about `part_characters` each."""
+    """Cut a text into parts of equal size as near as can be, about `part_characters` each.
+
+    Parts end where paragraphs do; a paragraph of twice that size or more is cut at line ends.
+    """
+    parts = []
+    for part in _equal_parts(text, part_characters, _PARAGRAPH_END):
+        parts += _equal_parts(part, part_characters, _LINE_END) if len(part) >= 2 * part_characters else [part]
+    return parts
+
+
+def _equal_parts(text: str, part_characters: int, end: re.Pattern[str]) -> list[str]:
     parts = max(1, round(len(text) / part_characters))
-    return [part for part in _cuts(text, len(text) / parts) if part.strip()]
+    return [part for part in _cuts(text, len(text) / parts, end) if part.strip()]
 
 
-def _cuts(text: str, size: float) -> Iterator[str]:
+def _cuts(text: str, size: float, end: re.Pattern[str]) -> Iterator[str]:
     start, wanted = 0, size
-    for match in _PARAGRAPH_END.finditer(text):
+    for match in end.finditer(text):
         if match.end() >= wanted and match.end() < len(text):
             yield text[start : match.end()]
             start = match.end()

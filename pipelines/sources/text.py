@@ -1,8 +1,9 @@
-"""Plain text: one document a file, a line, or an entry between `%` lines (fortune files); also the members of zip
-archives.
+"""Plain text: one document a file, a line, a block between empty lines, or an entry between `%` lines (fortune files);
+also the members of zip archives.
 
-In: UTF-8, plain, compressed or in a zip archive; what is not UTF-8 is decoded by a declared fallback encoding and
-noted as `fallback_encoding`. Out: one text a record, or several where `chapters` cuts it. There is no native key.
+In: UTF-8, plain, compressed or in a zip archive; what is not UTF-8 is decoded by a declared fallback encoding, or the
+one that is detected, and noted as `fallback_encoding`. Out: one text a record, or several where `chapters` cuts it.
+There is no native key.
 """
 
 from __future__ import annotations
@@ -14,13 +15,18 @@ from typing import IO, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipelines.sources.archive import contents
+from pipelines.sources.archive import contents, other_members
 from pipelines.sources.decompression import Damage
 from pipelines.sources.markup import cut_gutenberg_frame, join_wrapped_lines, strip_markdown
 from pipelines.sources.parts import cut_at_headings
 from pipelines.sources.reader import FALLBACK_ENCODING, TOO_LARGE, Reader, ReaderOptions, damaged
 from pipelines.sources.record import Quarantined, Record, Skipped, Text
 from pipelines.sources.scanner import Scanner
+
+DETECT = "detect"
+_COMMON_ENCODING = "cp1252"
+_EMPTY_LINE = re.compile(rb"\n[ \t\r]{0,80}\n")
+_EMPTY_LINE_WIDTH = 82
 
 
 def _check_pattern(pattern: str) -> str:
@@ -32,6 +38,8 @@ def _check_pattern(pattern: str) -> str:
 
 
 def _check_encoding(name: str) -> str:
+    if name == DETECT:
+        return name
     # Not codecs.lookup: an installed package may have hooked itself in there for every unknown name.
     codec = encodings.search_function(name.lower().replace("-", "_"))
     if codec is None or not codec._is_text_encoding:
@@ -43,21 +51,23 @@ class TextOptions(ReaderOptions):
     """Options of plain text.
 
     Attributes:
-        split: what an entry is: the `file`, a `line` that is not blank, or a `fortune` (entries between lines that
-            begin with `%`).
+        split: what an entry is: the `file`, a `line` that is not blank, a `paragraph` (lines up to an empty one), or a
+            `fortune` (entries between lines that begin with `%`).
         entries_per_document: so many consecutive entries of a file, joined by an empty line, are one record.
-        members: of a zip archive, the names that are read (a shell pattern); the others are no records.
-        fallback_encoding: for an entry that is not UTF-8.
+        members: of a zip archive, the names that are read (a shell pattern); the others are skipped as `other_member`.
+        fallback_encoding: for an entry that is not UTF-8; `detect` looks at its bytes, and takes cp1252 where
+            they fit no better.
         gutenberg: cut Project Gutenberg's header and licence, and join hard-wrapped lines.
         markdown: strip the signs of light Markdown.
         chapters: a regular expression of heading lines at which a record is cut into parts.
-        part_characters: about how long parts are where `chapters` matches fewer than two lines.
+        part_characters: about how long parts are where `chapters` matches fewer than two lines; parts end at an empty
+            line, or where there are none for long at the end of a line.
     """
 
-    split: Literal["file", "line", "fortune"] = "file"
+    split: Literal["file", "line", "paragraph", "fortune"] = "file"
     entries_per_document: int = Field(1, ge=1)
     members: str = "*"
-    fallback_encoding: Annotated[str, AfterValidator(_check_encoding)] = "cp1252"
+    fallback_encoding: Annotated[str, AfterValidator(_check_encoding)] = _COMMON_ENCODING
     gutenberg: bool = False
     markdown: bool = False
     chapters: Annotated[str, AfterValidator(_check_pattern)] | None = None
@@ -70,6 +80,7 @@ class TextReader(Reader):
     Options = TextOptions
 
     def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
+        yield from other_members(file, self.options.members)
         for content in contents(file, self.options.members):
             yield from self._entries(content.scanner, content.base)
 
@@ -94,6 +105,8 @@ class TextReader(Reader):
             offset = scanner.offset
             if self.options.split == "fortune":
                 data = _read_fortune(scanner, limit + 1)
+            elif self.options.split == "paragraph":
+                data = _read_paragraph(scanner, limit + 1)
             elif self.options.split == "line":
                 data = scanner.read_line(limit + 1)
             else:
@@ -108,7 +121,7 @@ class TextReader(Reader):
                 yield Record(offset, len(data), Skipped("no_text"))
 
     def _cut_short(self, scanner: Scanner, data: bytes) -> Damage | None:
-        if self.options.split == "line" and data.endswith(b"\n"):
+        if self.options.split in ("line", "paragraph") and data.endswith(b"\n"):
             return None
         return scanner.take_damage()
 
@@ -117,6 +130,8 @@ class TextReader(Reader):
             return 0 if data.endswith(b"\n") else scanner.skip_past(b"\n")
         if self.options.split == "fortune":
             return scanner.skip_past(b"\n%")
+        if self.options.split == "paragraph":
+            return scanner.skip_to(_EMPTY_LINE, _EMPTY_LINE_WIDTH)
         passed = 0
         while step := scanner.skip(1 << 20):
             passed += step
@@ -133,11 +148,22 @@ class TextReader(Reader):
             except UnicodeDecodeError:
                 notes = (FALLBACK_ENCODING,)
                 try:
-                    texts.append(data.decode(self.options.fallback_encoding))
+                    texts.append(self._decoded(data))
                 except UnicodeDecodeError as error:
                     return Record(offset, raw_bytes, Quarantined("bad_encoding", str(error)))
         text = "\n\n".join(text.strip("\r\n") for text in texts)
         return self._record(offset, raw_bytes, self._parts(text), notes=notes)
+
+    def _decoded(self, data: bytes) -> str:
+        """Decode what is not UTF-8."""
+        if self.options.fallback_encoding != DETECT:
+            return data.decode(self.options.fallback_encoding)
+        from resiliparse.parse.encoding import detect_encoding
+
+        try:
+            return data.decode(detect_encoding(data) or _COMMON_ENCODING)
+        except (UnicodeDecodeError, LookupError):
+            return data.decode(_COMMON_ENCODING)
 
     def _parts(self, text: str) -> Iterator[Text]:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -157,14 +183,25 @@ class TextReader(Reader):
         return strip_markdown(text) if self.options.markdown else text
 
 
+def _read_paragraph(scanner: Scanner, limit: int) -> bytes:
+    """Read lines up to and with an empty one."""
+    data = bytearray()
+    while len(data) < limit:
+        line = scanner.read_line(limit - len(data))
+        data += line
+        if not line.strip() or not line.endswith(b"\n"):
+            break
+    return bytes(data)
+
+
 def _read_fortune(scanner: Scanner, limit: int) -> bytes:
     """Read to the next line that begins with `%`, which is left out."""
-    data = b""
+    data = bytearray()
     while len(data) < limit:
         line = scanner.read_line(limit - len(data))
         if line.startswith(b"%"):
-            return data or b"\n"
+            return bytes(data) or b"\n"
         data += line
         if not line.endswith(b"\n"):
             break
-    return data
+    return bytes(data)

@@ -26,7 +26,7 @@ def made(tmp_path_factory):
 
 def test_every_source_is_read_and_every_ledger_balances(made):
     answer = made.to_json()
-    assert set(answer["records"]) == {"pages", "ccnet", "wikipedia", "gutenberg", "reuters", "bbc"}
+    assert set(answer["records"]) == set(load_corpus_config(str(CONFIG), []).sources)
     for source, records in answer["records"].items():
         accounted = records["used"] + sum(records["skipped"].values()) + records["quarantined"]
         assert records["read"] == accounted > 0, source

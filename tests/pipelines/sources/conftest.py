@@ -48,7 +48,7 @@ def installed():
 
 @pytest.fixture
 def tally():
-    """Count records by outcome: `used`, the reason of a skip, `!reason` of a quarantine."""
+    """Count records by outcome: `used`, `joined` to another, the reason of a skip, `!reason` of a quarantine."""
 
     def count(records: Iterable[Record]) -> Counter[str]:
         counts: Counter[str] = Counter()
@@ -60,9 +60,9 @@ def tally():
                     assert detail
                     counts[f"!{reason}"] += 1
                 case used:
-                    assert used.texts
                     assert all(text.text for text in used.texts)
-                    counts["used"] += 1
+                    assert bool(used.texts) != ("joined" in used.notes)
+                    counts["used" if used.texts else "joined"] += 1
         return counts
 
     return count
