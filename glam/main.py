@@ -73,13 +73,14 @@ def build(
 
     Example: glam build configs/demo.toml --store store -- --direct_num_workers=2
     """
-    from glam.tables import stage_table
+    from glam.tables import encoded_table, stage_table
     from pipelines.build import build as run_build
     from pipelines.config import load_corpus_config
     from pipelines.progress import TerminalDisplay
 
     made = run_build(load_corpus_config(config, overrides or []), store, context.args, TerminalDisplay())
     stage_table(made.stages)
+    encoded_table(made.encoded())
     if as_json:
         show(made.to_json())
     else:

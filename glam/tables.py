@@ -59,6 +59,15 @@ def stage_table(stages: Iterable[FinishedStage]) -> None:
     _print(table)
 
 
+def encoded_table(encoded: Mapping[str, Mapping[str, int]]) -> None:
+    """Print what the tokenizer made of each source."""
+    table = _table("Tokens", ("source", "documents", "bytes", "tokens", "bytes a token"), 1)
+    for source, entry in sorted(encoded.items()):
+        figures = (f"{entry[name]:,}" for name in ("documents", "bytes", "tokens"))
+        table.add_row(source, *figures, f"{entry['bytes'] / entry['tokens']:.2f}" if entry["tokens"] else "-")
+    _print(table)
+
+
 def task_table(tasks: Mapping[str, Mapping[str, Any]]) -> None:
     """Print scores with intervals."""
     table = _table("Scores", ("task", "score", "low", "high", "documents"), 1)

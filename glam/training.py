@@ -10,6 +10,7 @@ from pipelines.store.errors import GlamError
 from pipelines.store.versions import find_version
 from trainer.accounting import cost
 from trainer.config import load_training_config
+from trainer.mixture import check_repetition
 
 
 def run_training(config_path: str, overrides: Sequence[str], store: str, run: str) -> dict[str, Any]:
@@ -18,6 +19,8 @@ def run_training(config_path: str, overrides: Sequence[str], store: str, run: st
     version = find_version(store, config.version)
     display = TerminalDisplay()
     display.say(f"version {version.name} {version.id}")
+    for warning in check_repetition(version, config):
+        display.say(f"warning: {warning}")
     size = cost(config.model, version.vocabulary_size, version.sequence_length)
     display.say(
         f"model: {size.parameters:,} parameters, {size.active:,} active, {size.training_flops:,} training FLOPs a token"
