@@ -38,7 +38,7 @@ from pipelines.near_duplicates.lsh import BAND_ENTRY, bucket_pairs
 from pipelines.near_duplicates.mixing import partition_of
 from pipelines.near_duplicates.records import CONTENT, MEMBER, ROOTED
 from pipelines.near_duplicates.settings import DeduplicateSettings, describe
-from pipelines.near_duplicates.shuffle import load, node_address, scatter
+from pipelines.near_duplicates.shuffle import SHUFFLED_BYTES, load, node_address, scatter
 from pipelines.near_duplicates.verification import ComparePairs
 from pipelines.near_duplicates.writing import WriteDecisions
 from pipelines.store.ledger import check_documents
@@ -123,7 +123,7 @@ class _JoinLabels(beam.DoFn):
         yield from scatter(alone, node_address(alone["node"]))
         links = with_root(load(joined[1][LINKED], COMPARISON), labels)
         for tag, records in ((CLUSTERED, members[clustered]), (LINKED, links)):
-            for element in scatter(records, partition_of(records["root"], self._partitions)):
+            for element in scatter(records, partition_of(records["root"], self._partitions), groupings=2):
                 yield beam.pvalue.TaggedOutput(tag, element)
 
 
@@ -266,15 +266,14 @@ class Deduplicate(beam.PTransform):
 def run(corpus: Corpus) -> FinishedStage:
     """Run the stage, or return it if it is finished.
 
-    The summary holds the settings' recall at the threshold and the figures of `Deduplicate`.
+    The summary holds the settings' recall at the threshold and the figures of `Deduplicate`, the manifest's side the
+    bytes shuffled.
     """
     settings, select = corpus.config.deduplicate, corpus.config.select
     recipe = {"select": select.model_dump(), **settings.model_dump(mode="json")}
     recipe["components"] = {name: source.component for name, source in corpus.config.sources.items()}
     recipe["unicode"] = unicodedata.unidata_version  # it decides what a word is
-    key = StageKey(
-        "deduplicate", recipe, corpus.inputs(), ("pipelines.deduplicate",), ("datasketch", "numpy", "pyarrow")
-    )
+    key = StageKey("deduplicate", recipe, corpus.inputs(), ("pipelines.deduplicate",), ("numpy", "pyarrow"))
     done = corpus.store.finished(key)
     if done is not None:
         return done
@@ -287,14 +286,18 @@ def run(corpus: Corpus) -> FinishedStage:
         job = Deduplicate(settings, select.languages, select.min_characters)
         write_results(read_work_list(pipeline, work_url) | "Deduplicate" >> job, results_url)
 
-    corpus.engine.run(key.stage, build, corpus.document_count(), "documents")
+    documents = corpus.document_count()
+    counters = corpus.engine.run(key.stage, build, documents, "documents")
+    shuffled = counters.get(SHUFFLED_BYTES, 0)
+    corpus.engine.display.say(f"  deduplicate: {shuffled // max(documents, 1):,} bytes shuffled a document")
     results = read_results(results_url)
     written = [result for result in results if "file" in result]
     ledger = decision_ledger(written)
     check_documents(key.stage, ledger)
     found = {result["statistic"]: result["number"] for result in results if "statistic" in result}
     summary = {"recall_at_threshold": round(settings.recall, 6)} | dict.fromkeys(STATISTIC_NAMES, 0) | found
-    return stage.finish([StoredFile(**result["file"]) for result in written], ledger=ledger, summary=summary)
+    files = [StoredFile(**result["file"]) for result in written]
+    return stage.finish(files, ledger=ledger, summary=summary, side={SHUFFLED_BYTES: shuffled})
 
 
 if __name__ == "__main__":

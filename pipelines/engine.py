@@ -76,8 +76,12 @@ class Engine:
                 f"{' '.join(unknown)}: not an option of Beam; options after -- are Beam's, as --name=value"
             )
 
-    def run(self, label: str, build: Callable[[beam.Pipeline], Any], total: int | None = None, unit: str = "") -> None:
-        """Build a job and run it to its end.
+    def run(
+        self, label: str, build: Callable[[beam.Pipeline], Any], total: int | None = None, unit: str = ""
+    ) -> dict[str, int]:
+        """Build a job and run it to its end; return its Beam counters by name.
+
+        Counters are for reports alone: a bundle that is tried again counts twice.
 
         Args:
             label: name of the job for progress.
@@ -111,6 +115,20 @@ class Engine:
             raise EngineError(f"{label}: {_without_beam(last)} (GLAM_TRACEBACK=1 shows the stack trace)") from error
         if state not in (None, "DONE"):
             raise EngineError(f"the job {label!r} ended in state {state}; the runner's log says why")
+        return _counters(result)
+
+
+def _counters(result: Any) -> dict[str, int]:
+    """Return a finished job's counters summed over its steps; none where the runner keeps none."""
+    counters: dict[str, int] = {}
+    try:
+        found = result.metrics().query()["counters"]
+    except (NotImplementedError, AttributeError):
+        return counters
+    for counter in found:
+        name = counter.key.metric.name
+        counters[name] = counters.get(name, 0) + (counter.result or 0)
+    return counters
 
 
 def _without_beam(message: str) -> str:

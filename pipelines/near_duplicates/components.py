@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipelines.near_duplicates.lsh import run_starts
 from pipelines.near_duplicates.mixing import partition_of
-from pipelines.near_duplicates.shuffle import load, scatter
+from pipelines.near_duplicates.shuffle import keyed_block, load, scatter
 from pipelines.store.errors import GlamError
 
 EDGE = np.dtype([("node", "<u8"), ("neighbor", "<u8")])
@@ -125,21 +125,27 @@ class ConnectedComponents(beam.PTransform):
 
     def expand(self, edges: beam.PCollection) -> beam.PCollection:
         """Add the rounds."""
+        edges = edges | "Both directions" >> beam.ParDo(_Route(self._partitions, both_directions))
         for number in range(1, self._rounds + 1):
+            last = number == self._rounds
             edges = (
                 edges
-                | f"Both directions {number}" >> beam.ParDo(_Route(self._partitions, both_directions))
                 | f"Group for large star {number}" >> beam.GroupByKey()
                 | f"Large star {number}" >> beam.ParDo(_Star(self._partitions, large_star))
                 | f"Group for small star {number}" >> beam.GroupByKey()
-                | f"Small star {number}" >> beam.ParDo(_Star(self._partitions, small_star))
+                | f"Small star {number}" >> beam.ParDo(_Star(self._partitions, _last_star if last else _next_star))
             )
         return (
-            edges
-            | "Roots to themselves" >> beam.ParDo(_Route(self._partitions, _with_roots))
-            | "Group labels" >> beam.GroupByKey()
-            | "Check convergence" >> beam.Map(_check_labels, self._rounds)
+            edges | "Group labels" >> beam.GroupByKey() | "Check convergence" >> beam.Map(_check_labels, self._rounds)
         )
+
+
+def _next_star(edges: np.ndarray) -> np.ndarray:
+    return both_directions(small_star(edges))
+
+
+def _last_star(edges: np.ndarray) -> np.ndarray:
+    return _with_roots(small_star(edges))
 
 
 def _with_roots(edges: np.ndarray) -> np.ndarray:
@@ -148,7 +154,7 @@ def _with_roots(edges: np.ndarray) -> np.ndarray:
 
 
 def _check_labels(keyed: tuple[int, Iterable[bytes]], rounds: int) -> tuple[int, bytes]:
-    return keyed[0], labels_of(load(keyed[1], EDGE), rounds).tobytes()
+    return keyed_block(keyed[0], labels_of(load(keyed[1], EDGE), rounds).tobytes(), groupings=2)
 
 
 class _Route(beam.DoFn):

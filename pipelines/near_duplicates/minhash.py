@@ -21,11 +21,14 @@ _BLOCK_SHINGLES = 1 << 15
 
 @cache
 def permutations(count: int) -> tuple[Signatures, Signatures]:
-    """Return the factors and summands (count,) of datasketch's permutations."""
-    from datasketch import MinHash
+    """Return the factors and summands (count,) of datasketch's permutations.
 
-    factors, summands = MinHash(num_perm=count, seed=_SEED, scheme="affine32").permutations
-    return factors, summands
+    Drawn as datasketch draws them: numpy keeps the stream of `RandomState` the same for ever (NEP 19). Importing
+    datasketch itself would cost every worker half a second and, for scipy, 50 MB.
+    """
+    stream = np.random.RandomState(_SEED)
+    factors = stream.randint(0, 1 << 31, count, np.uint32) * np.uint32(2) + np.uint32(1)
+    return factors, stream.randint(0, 1 << 32, count, np.uint32)
 
 
 def mix32(values: Signatures) -> Signatures:

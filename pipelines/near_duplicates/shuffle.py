@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 BUFFER_BYTES = 16 << 20
 """Records that a worker holds back to make larger blocks."""
 
-_shuffled = Metrics.counter("deduplicate", "shuffled_bytes")
+SHUFFLED_BYTES = "shuffled_bytes"
+_shuffled = Metrics.counter("deduplicate", SHUFFLED_BYTES)
 
 
 def node_address(nodes: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -34,21 +35,21 @@ def make_nodes(address: int, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
     return np.uint64(address << 32) | rows.astype(np.uint64)
 
 
-def keyed_block(key: int, block: bytes) -> tuple[int, bytes]:
-    """Return an element for a GroupByKey, its bytes counted."""
-    _shuffled.inc(len(block))
+def keyed_block(key: int, block: bytes, groupings: int = 1) -> tuple[int, bytes]:
+    """Return an element for a GroupByKey, or for several, its bytes counted for each."""
+    _shuffled.inc(len(block) * groupings)
     return key, block
 
 
-def scatter(records: np.ndarray, keys: NDArray[np.int64]) -> Iterator[tuple[int, bytes]]:
-    """Yield (key, packed records) for each key that occurs."""
+def scatter(records: np.ndarray, keys: NDArray[np.int64], groupings: int = 1) -> Iterator[tuple[int, bytes]]:
+    """Yield (key, packed records) for each key that occurs; `groupings` take them."""
     if not len(records):
         return
     order = np.argsort(keys, kind="stable")
     records, keys = records[order], keys[order]
     bounds = np.flatnonzero(np.diff(keys, prepend=keys[0] - 1)).tolist()
     for start, end in pairwise([*bounds, len(records)]):
-        yield keyed_block(int(keys[start]), records[start:end].tobytes())
+        yield keyed_block(int(keys[start]), records[start:end].tobytes(), groupings)
 
 
 def load(blocks: Iterable[bytes], dtype: np.dtype) -> np.ndarray:

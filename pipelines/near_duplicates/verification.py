@@ -7,6 +7,7 @@ for each other shard that asks for it, only for documents in candidate pairs, an
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from pipelines.near_duplicates.shuffle import BUFFER_BYTES, keyed_block, load, n
 
 COMPARED = "compared"
 SETS = "sets"
+_NO_NODES: Words = np.empty(0, np.uint64)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,33 @@ def decode_messages(block: bytes) -> Iterator[ShingleSetMessage]:
         place = end
 
 
+class _HomePairs:
+    """Compares pairs within one shard while its documents pass in order; holds a set only until its last pair.
+
+    Args:
+        pairs: dtype PAIR.
+    """
+
+    def __init__(self, pairs: np.ndarray) -> None:
+        self.nodes: Words = np.union1d(pairs["first"], pairs["second"])
+        self.compared: list[tuple[int, int, int, int]] = []
+        self._firsts: dict[int, list[int]] = {}
+        for first, second in pairs.tolist():
+            self._firsts.setdefault(second, []).append(first)
+        self._waiting = Counter(pairs["first"].tolist())
+        self._sets: dict[int, Words] = {}
+
+    def take(self, node: int, shingles: Words) -> None:
+        """Compare a document with those before it, and keep its set if later ones are to come."""
+        for first in self._firsts.pop(node, ()):
+            self.compared.append(compare(first, node, self._sets[first], shingles))
+            self._waiting[first] -= 1
+            if not self._waiting[first]:
+                del self._sets[first]
+        if self._waiting[node]:
+            self._sets[node] = shingles
+
+
 class _SendShingleSets(beam.DoFn):
     """Compares the pairs that lie within one shard, and sends the sets that other shards need."""
 
@@ -63,25 +92,23 @@ class _SendShingleSets(beam.DoFn):
         pairs = distinct_pairs(pairs["first"], pairs["second"])
         at_home = node_address(pairs["second"]) == address
         (work,) = joined[1]["work"]
-        yield from self._compare_at_home(work["documents"], pairs[at_home])
-        yield from self._send(work["documents"], pairs[~at_home])
+        home = _HomePairs(pairs[at_home])
+        yield from self._pass_over(work["documents"], home, pairs[~at_home])
+        if home.compared:
+            yield beam.pvalue.TaggedOutput(COMPARED, np.array(home.compared, COMPARISON).tobytes())
 
-    def _compare_at_home(self, url: str, pairs: np.ndarray) -> Iterator[Any]:
-        if len(pairs):
-            nodes = np.unique(np.concatenate((pairs["first"], pairs["second"])))
-            sets = dict(zip(nodes.tolist(), self._shingle_sets(url, nodes), strict=True))
-            compared = [compare(first, second, sets[first], sets[second]) for first, second in pairs.tolist()]
-            yield beam.pvalue.TaggedOutput(COMPARED, np.array(compared, COMPARISON).tobytes())
-
-    def _send(self, url: str, pairs: np.ndarray) -> Iterator[Any]:
-        if not len(pairs):
-            return
-        nodes, starts = np.unique(pairs["first"], return_index=True)
-        partners = np.split(pairs["second"], starts[1:])
+    def _pass_over(self, url: str, home: _HomePairs, elsewhere: np.ndarray) -> Iterator[Any]:
+        """Read the documents in question once, in order; yield the messages of those that other shards need."""
+        senders, starts = np.unique(elsewhere["first"], return_index=True)
+        groups = np.split(elsewhere["second"], starts[1:]) if len(senders) else []
+        partners = dict(zip(senders.tolist(), groups, strict=True))
+        nodes = np.union1d(home.nodes, senders)
         waiting: dict[int, list[bytes]] = {}
         size = 0
-        for node, others, shingles in zip(nodes.tolist(), partners, self._shingle_sets(url, nodes), strict=True):
-            for address, targets in _by_address(others):
+        sets = read_shingle_sets(url, node_row(nodes), self._width)
+        for node, (_, shingles) in zip(nodes.tolist(), sets, strict=True):
+            home.take(node, shingles)
+            for address, targets in _by_address(partners.get(node, _NO_NODES)):
                 message = ShingleSetMessage(node, targets, shingles).encode()
                 waiting.setdefault(address, []).append(message)
                 size += len(message)
@@ -89,10 +116,6 @@ class _SendShingleSets(beam.DoFn):
                 yield from _tagged_blocks(waiting)
                 waiting, size = {}, 0
         yield from _tagged_blocks(waiting)
-
-    def _shingle_sets(self, url: str, nodes: Words) -> Iterator[Words]:
-        """Yield the shingle sets of sorted nodes of this shard, in order."""
-        return (shingles for _, shingles in read_shingle_sets(url, node_row(nodes), self._width))
 
 
 def _by_address(nodes: Words) -> Iterator[tuple[int, Words]]:
