@@ -15,6 +15,7 @@ import typer
 
 from glam.duplicates import duplicates
 from glam.mixture import app as mixture_app
+from glam.models import models
 from glam.options import DEFAULT_STORE, JsonOption, SetOption, StoreOption, show
 from glam.sources import sources
 from pipelines.store.errors import INTERRUPTED, errors_told
@@ -223,6 +224,7 @@ def verify(
 
 
 app.command()(duplicates)
+app.command()(models)
 app.command(context_settings=PASS_ON)(sources)
 
 

@@ -14,7 +14,19 @@ import pytest
 from pipelines.store.files import write_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("demo", "build", "train", "evaluate", "ablate", "report", "duplicates", "sources", "verify", "list")
+COMMANDS = (
+    "demo",
+    "build",
+    "train",
+    "evaluate",
+    "ablate",
+    "report",
+    "duplicates",
+    "sources",
+    "models",
+    "verify",
+    "list",
+)
 
 
 def glam(*arguments, **options):
