@@ -1,7 +1,8 @@
 """Build: the jobs in order, from raw files to dataset versions. It only orders them; each is a stage of its own.
 
     extract ─ deduplicate ─ holdout ─ decontaminate ─ classifier ─ quality ─ sample ─┐
-                                           └───── tokenizer ─ tokenize ──────────────┴─ subset ─ account ─ pack ─ mix
+                                           └───── tokenizer ─ tokenize ──────────────┴─ subset ─ …
+                                                                            … ─ tabulate ─ account ─ pack ─ mix
 
 A stage that is finished under the same fingerprint is not run again; a build that was stopped goes on after its last
 finished stage.
@@ -25,6 +26,7 @@ from pipelines import (
     quality,
     sample,
     subset,
+    tabulate,
     tokenize,
 )
 from pipelines.config import CorpusConfig
@@ -83,6 +85,7 @@ STEPS = (
     "quality",
     "sample",
     "subset",
+    "tabulate",
     "account",
     "pack",
     "mix",
@@ -123,6 +126,8 @@ class _Steps:
         self._config, self._display = config, display
         self._corpus = Corpus(config, Store(store_url), Engine(beam_options, display))
         self._variants = {variant for _, variant in config.variants()}
+        self._ngrams: FinishedStage | None = None
+        self._tables: dict[str, FinishedStage] = {}
 
     def _note(self, stage: FinishedStage) -> FinishedStage:
         self.made.stages.append(stage)
@@ -159,11 +164,10 @@ class _Steps:
 
     def decontaminate(self) -> None:
         """Find evaluation examples in the training documents; remove what the configuration says."""
-        ngrams = decontaminate.run_ngrams(self._corpus)
-        if ngrams is None:
+        self._ngrams = decontaminate.run_ngrams(self._corpus)
+        if self._ngrams is None:
             return
-        self._ngrams = self._note(ngrams)
-        self._decide(decontaminate.run(self._corpus, ngrams))
+        self._decide(decontaminate.run(self._corpus, self._note(self._ngrams)))
         if self._corpus.removes():
             self._corpus = self._corpus.with_training(self._corpus.decisions["decontaminate"])
 
@@ -192,6 +196,12 @@ class _Steps:
         if "random" in self._variants:
             self._decide(subset.run(self._corpus))
 
+    def tabulate(self) -> None:
+        """Tabulate which evaluation examples are in what each version trains on."""
+        if self._ngrams is not None:
+            for name in self._config.versions:
+                self._tables[name] = self._note(tabulate.run(self._corpus, self._ngrams, name))
+
     def account(self) -> None:
         """Follow documents, bytes and tokens through the decisions."""
         self._account = self._note(account.run(self._corpus))
@@ -207,7 +217,10 @@ class _Steps:
     def mix(self) -> None:
         """Publish the dataset versions."""
         for name in self._config.versions:
-            version = mix.publish(self._corpus, name, self._tokenizer, self._packed, self._heldout, self._account)
+            compared = (self._ngrams, self._tables[name]) if self._ngrams is not None else None
+            version = mix.publish(
+                self._corpus, name, self._tokenizer, self._packed, self._heldout, self._account, compared
+            )
             self.made.versions[name] = version
             tokens = sum(component.tokens for component in version.components.values())
             self._display.say(f"  version {name}: {version.id}, {tokens:,} training tokens")

@@ -32,12 +32,27 @@ Packed = Mapping[tuple[str, str], FinishedStage]
 
 
 def publish(
-    corpus: Corpus, name: str, tokenizer: FinishedStage, packed: Packed, heldout: FinishedStage, account: FinishedStage
+    corpus: Corpus,
+    name: str,
+    tokenizer: FinishedStage,
+    packed: Packed,
+    heldout: FinishedStage,
+    account: FinishedStage,
+    compared: tuple[FinishedStage, FinishedStage] | None = None,
 ) -> Version:
     """Publish the dataset version `name`.
 
     Where its files are there already, only the manifest is written again: what it tells beside the id (ledger, stages,
     names) is that of this build.
+
+    Args:
+        corpus: the corpus with all its decisions.
+        name: of the version.
+        tokenizer: the finished tokenizer.
+        packed: the packed components.
+        heldout: the packed held-out documents.
+        account: what became of every document.
+        compared: the n-grams of evaluation sets and the version's table of contamination, if there are any.
 
     Raises:
         MixtureError: when a component has no training documents.
@@ -78,6 +93,7 @@ def publish(
             link_or_copy(source_url, join(url, file.path))
     decisions = [stage for job, stage in corpus.decisions.items() if job != "training"]
     stages = [*corpus.documents.values(), *decisions, tokenizer, account, heldout, *chosen.values()]
+    stages += compared or ()
     body = {
         "name": name,
         "id": identifier,
@@ -88,6 +104,7 @@ def publish(
         "heldout": held,
         "tokenizer": MODEL_PATH,
         "ledger": version_ledger(corpus, read_account(account), variants),
+        "contamination": compared and compared[1].summary["tasks"],
         "stages": sorted(f"{stage.stage}/{stage.fingerprint}" for stage in stages),
         "side": {
             "config": config.name,

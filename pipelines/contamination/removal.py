@@ -62,7 +62,7 @@ def spans_to_cut(
     pieces = pieces_between(document.text, spans)
     if len(pieces) > settings.max_pieces:
         return spans, TOO_MANY_PIECES
-    return spans, None if pieces else NOTHING_LEFT
+    return spans, NOTHING_LEFT if spans and not pieces else None
 
 
 def _outside(document: Document, spans: list[Span]) -> NDArray[np.bool_]:
