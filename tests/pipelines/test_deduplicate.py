@@ -7,8 +7,11 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from benchmarks.near_duplicate_corpus import NearDuplicateCorpus, jaccard, make_corpus, word_shingles
 from pipelines import deduplicate as deduplicate_job
@@ -218,6 +221,42 @@ def test_real_pages_lose_their_copies_and_nothing_dissimilar(tmp_path: Path) -> 
     for document, place in zip(edited, range(0, 300, 10), strict=True):
         true = jaccard(shingles[document.id("web")], shingles[documents[place].id("news")])
         assert (reason_of(decided, "web", document) is not None) == (true >= 0.8)
+
+
+few_words = st.lists(st.sampled_from(["red", "green", "blue", "old", "new"]), min_size=1, max_size=8)
+pages = st.tuples(
+    st.sampled_from(["books", "crawl"]),
+    st.integers(0, 2),
+    st.sets(st.integers(0, 59), max_size=4),
+    st.sampled_from(["en", "en", "en", "de"]),
+)
+
+
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(drawn=st.lists(pages, min_size=2, max_size=24), short=few_words)
+def test_no_document_is_lost_with_all_its_copies(drawn: list, short: list[str]) -> None:
+    """Copies and edits of three texts in two sources, some of a language that is not selected, some too short."""
+    sources: dict[str, list[Document]] = {"books": [], "crawl": [Document("short", " ".join(short))]}
+    for key, (source, base, changes, language) in enumerate(drawn):
+        edited = [f"base{base}_{place}_{place in changes and key % 5}" for place in range(60)]
+        sources[source].append(Document(str(key), " ".join(edited), language))
+    with TemporaryDirectory() as folder:
+        decided = deduplicate(Path(folder), sources, DeduplicateSettings(priority=["books"]), languages=["en"])
+    by_id = {document.id(source): document for source, documents in sources.items() for document in documents}
+    assert decided.rows.keys() == by_id.keys()
+    for identifier, (reason, representative, similarity) in decided.rows.items():
+        if by_id[identifier].language != "en":
+            assert (reason, representative, decided.clusters[identifier]) == ("language", None, (None, None))
+            continue
+        assert decided.rows[representative] == (None, representative, 1.0)
+        assert by_id[representative].language == "en"
+        assert decided.clusters[representative] == decided.clusters[identifier]
+        sets = [word_shingles(by_id[one].text) for one in (identifier, representative)]
+        if reason == "near_duplicate":
+            assert jaccard(*sets) >= 0.8
+            assert similarity == pytest.approx(jaccard(*sets), abs=1e-6)
+        else:
+            assert by_id[identifier].text == by_id[representative].text
 
 
 def test_as_a_stage_it_is_computed_once_and_spreading_the_work_otherwise_does_not_compute_it_again(
