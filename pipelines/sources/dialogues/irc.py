@@ -25,7 +25,7 @@ from typing import IO
 
 from pydantic import Field
 
-from pipelines.sources.archive import contents
+from pipelines.sources.archive import contents, other_members
 from pipelines.sources.dialogues.turns import acted, spoken
 from pipelines.sources.reader import FALLBACK_ENCODING, TOO_LARGE, Reader, ReaderOptions, damaged
 from pipelines.sources.record import Quarantined, Record, Skipped, Text
@@ -48,7 +48,7 @@ class IrcOptions(ReaderOptions):
         silence_minutes: a conversation ends before a silence of at least so many minutes.
         document_bytes: a conversation of about so many bytes of the log is ended, so that none grows without bound.
         bots: names of bots (shell patterns), whose lines are dropped.
-        members: of a zip archive, the names that are read (a shell pattern); the others are no records.
+        members: of a zip archive, the names that are read (a shell pattern); the others are skipped as `other_member`.
     """
 
     silence_minutes: int = Field(30, ge=1, le=_HALF_DAY // 2)
@@ -93,6 +93,7 @@ class IrcReader(Reader):
     Options = IrcOptions
 
     def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
+        yield from other_members(file, self.options.members)
         for content in contents(file, self.options.members):
             date = _DATE.search(content.name)
             for record in self._log(content.scanner, date[0] if date else None):

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import IO
 
-from pipelines.sources.archive import contents
+from pipelines.sources.archive import contents, other_members
 from pipelines.sources.dialogues.turns import acted, spoken
 from pipelines.sources.reader import Reader, ReaderOptions, read_whole
 from pipelines.sources.record import Quarantined, Record, Text
@@ -29,7 +29,7 @@ class NpsChatOptions(ReaderOptions):
     """Options of NPS Chat.
 
     Attributes:
-        members: of a zip archive, the names that are read (a shell pattern); the others are no records.
+        members: of a zip archive, the names that are read (a shell pattern); the others are skipped as `other_member`.
     """
 
     members: str = "*.xml"
@@ -41,6 +41,7 @@ class NpsChatReader(Reader):
     Options = NpsChatOptions
 
     def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
+        yield from other_members(file, self.options.members)
         for content in contents(file, self.options.members):
             data = read_whole(content.scanner, self.options.max_record_bytes)
             if isinstance(data, Record):

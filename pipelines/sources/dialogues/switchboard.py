@@ -18,7 +18,7 @@ from itertools import groupby
 from pathlib import PurePosixPath
 from typing import IO
 
-from pipelines.sources.archive import contents
+from pipelines.sources.archive import contents, other_members
 from pipelines.sources.dialogues.turns import spoken
 from pipelines.sources.reader import Reader, ReaderOptions, read_whole
 from pipelines.sources.record import Quarantined, Record, Text
@@ -31,7 +31,7 @@ class SwitchboardOptions(ReaderOptions):
     """Options of Switchboard.
 
     Attributes:
-        members: of a zip archive, the names that are read (a shell pattern); the others are no records.
+        members: of a zip archive, the names that are read (a shell pattern); the others are skipped as `other_member`.
     """
 
     members: str = "*.txt"
@@ -43,6 +43,7 @@ class SwitchboardReader(Reader):
     Options = SwitchboardOptions
 
     def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
+        yield from other_members(file, self.options.members)
         for content in contents(file, self.options.members):
             data = read_whole(content.scanner, self.options.max_record_bytes)
             if isinstance(data, Record):

@@ -51,7 +51,8 @@ def test_what_transcribers_added(write, utterance, text):
 
 def test_utterances_of_a_speaker_are_one_turn(write):
     content = archive(sw1="A|Yes,|ny\nA|it is.|sd\n\nB|<noise>|x\nA|Really.|sd\nB|Oh.|b\n")
-    (record,) = SwitchboardReader().read(write(content))
+    readme, record = SwitchboardReader().read(write(content))
+    assert readme.outcome.reason == "other_member"
     assert record.native_key == "sw1"
     assert record.outcome.texts[0].text == "A: Yes, it is. Really.\nB: Oh."
 
@@ -60,7 +61,7 @@ def test_broken_conversations_cost_themselves_alone(write, tally):
     content = archive(one="A|Yes.|ny\n", two="A|Yes.|ny\nno bars", three="A|Y\u00e9s.|ny\n", four="A|<noise>|x\n")
     broken = content.replace("Y\u00e9s".encode(), b"Y\xe9\xe9s")  # the checksum no longer holds
     records = list(SwitchboardReader({"max_record_bytes": 30}).read(write(broken)))
-    assert tally(records) == {"used": 1, "!bad_fields": 1, "!damaged_zip": 1, "no_text": 1}
+    assert tally(records) == {"used": 1, "!bad_fields": 1, "!damaged_zip": 1, "no_text": 1, "other_member": 1}
     assert tally(SwitchboardReader({"max_record_bytes": 12}).read(write(content)))["too_large"] == 1
     assert tally(SwitchboardReader().read(write(b"A|Y\xe9s.|ny\n"))) == {"!bad_encoding": 1}
     assert tally(SwitchboardReader().read(write(content[:-30]))) == {"!bad_zip": 1}
@@ -70,4 +71,5 @@ def test_member_that_swells_is_left(write, tally):
     file = io.BytesIO(archive(one="A|Yes.|ny\n"))
     with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as made:
         made.writestr("bomb.txt", bytes(65 << 20))
-    assert tally(SwitchboardReader().read(write(file.getvalue()))) == {"used": 1, "!decompression_bomb": 1}
+    counts = tally(SwitchboardReader().read(write(file.getvalue())))
+    assert counts == {"used": 1, "!decompression_bomb": 1, "other_member": 1}
