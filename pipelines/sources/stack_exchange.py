@@ -31,12 +31,14 @@ from pipelines.sources.decompression import decompressed
 from pipelines.sources.joining import JoiningReader, Piece
 from pipelines.sources.reader import NO_TEXT, TOO_LARGE, ReaderOptions, damaged
 from pipelines.sources.record import Quarantined, Record, Skipped, Text
-from pipelines.sources.scanner import Scanner
+from pipelines.sources.scanner import Scanner, skip_blanks
 from pipelines.sources.spill import BUFFER_BYTES, Entry, SortedSpill
 
-_ROW = b"<row"
 _ROW_START = re.compile(rb"<row[\s/>]")
-_ROW_WIDTH = len(b"<row ")
+_NEXT = re.compile(rb"<row[\s/>]|</posts>")
+_NEXT_WIDTH = len(b"</posts>")
+_FRAME = re.compile(rb"\xef\xbb\xbf|<\?xml[^>]{0,200}\?>|</?posts>|</row>")
+_FRAME_WIDTH = 256
 _HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 _CHARACTER_REFERENCE = re.compile(r"&#(?:x([0-9a-fA-F]{1,8})|(\d{1,8}));")
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -92,19 +94,19 @@ class StackExchangeReader(JoiningReader):
 
     def _scan(self, scanner: Scanner, spill: SortedSpill) -> Iterator[Record]:
         """Put questions and answers into `spill`, yield the records of all other rows."""
-        passed = rows = 0
         while not scanner.at_end():
-            offset = scanner.offset
-            passed = scanner.skip_to(_ROW_START, _ROW_WIDTH)
-            if scanner.peek(len(_ROW)) == _ROW:
-                rows += 1
+            skip_blanks(scanner)
+            offset, following = scanner.offset, scanner.peek(_FRAME_WIDTH)
+            if _ROW_START.match(following):
                 if record := self._next(scanner, spill):
                     yield record
+            elif frame := _FRAME.match(following):
+                scanner.skip(frame.end())
             elif damage := scanner.take_damage():
-                yield damaged(offset, passed, damage)
-                rows += 1
-        if passed and not rows:
-            yield Record(0, passed, Quarantined("no_rows", "the file has no <row>: not a Posts.xml"))
+                yield damaged(offset, 0, damage)
+            elif following:
+                passed = scanner.skip(1) + scanner.skip_to(_NEXT, _NEXT_WIDTH)
+                yield Record(offset, passed, Quarantined("not_a_row", f"{passed} bytes that belong to no <row>"))
 
     def _next(self, scanner: Scanner, spill: SortedSpill) -> Record | None:
         """Read the row that begins at the cursor: up to the next `<`, which no attribute can hold."""
@@ -114,12 +116,16 @@ class StackExchangeReader(JoiningReader):
             scanner.push_back(b"<")
             row = row[:-1].rstrip()
         elif len(row) > limit:
-            return Record(offset, len(row) + scanner.skip_to(_ROW_START, _ROW_WIDTH), Skipped(TOO_LARGE))
+            return Record(offset, len(row) + scanner.skip_to(_NEXT, _NEXT_WIDTH), Skipped(TOO_LARGE))
         elif damage := scanner.take_damage():
             return damaged(offset, len(row), damage)
         found = _parse(row)
+        if isinstance(found, Quarantined) and (end := row.find(b"/>") + 2) < len(row):
+            behind, row = row[end:], row[:end]  # garbage behind a sound row costs nothing else
+            scanner.push_back(behind)
+            found = _parse(row)
         if isinstance(found, Quarantined):
-            return Record(offset, len(row) + scanner.skip_to(_ROW_START, _ROW_WIDTH), found)
+            return Record(offset, len(row) + scanner.skip_to(_NEXT, _NEXT_WIDTH), found)
         return self._post(offset, len(row), *found, spill)
 
     def _post(
