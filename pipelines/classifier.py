@@ -3,7 +3,8 @@ what it learned from.
 
 Positives and negatives are declared by source and host; a document that fits both is a positive. A document's fold is
 hash(seed, `fold`, id) mod folds, and model k learns from the training documents of all other folds. Held-out
-documents were seen by no model: the figures are theirs.
+documents were seen by no model: the figures are theirs. Where the configuration names an existing model, that one is
+taken instead, as the only fold's: what it was trained on it scores like anything else.
 
 In: documents, `training`. Out: `models/fold-K.model`; beside the id: the samples. Alone: `python -m
 pipelines.classifier --config FILE --store DIR`.
@@ -11,7 +12,7 @@ pipelines.classifier --config FILE --store DIR`.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -19,13 +20,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.collect import Rule, collect_texts
+from pipelines.collect import SAMPLE_SCHEMA, Rule, collect_texts
 from pipelines.config import Quality, Selector
 from pipelines.corpus import Corpus
 from pipelines.documents import ids_of, read_table
 from pipelines.progress import Display
 from pipelines.store.errors import GlamError
-from pipelines.store.files import write_bytes
+from pipelines.store.files import digest_file, read_bytes, write_bytes
 from pipelines.store.hashing import KeyedHash
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
 from quality_filter.classifier import LinearClassifier
@@ -59,36 +60,70 @@ class Folds:
 
 
 def run(corpus: Corpus) -> FinishedStage:
-    """Train the models, unless that is finished.
+    """Train the models, or take the existing one that the configuration names, unless that is finished.
 
     Raises:
-        ClassifierError: when a class has no documents.
+        ClassifierError: when a class has no documents, or the existing model is missing or damaged.
     """
     quality = corpus.config.quality
     assert quality is not None, "build runs this job only where quality is configured"
     rules = _rules(quality, corpus.documents)
-    recipe = {"seed": corpus.config.seed, **quality.model_dump(include={"positives", "negatives", "classifier"})}
-    packages = ("fasttext", "numpy", "pyarrow")
-    key = StageKey("classifier", recipe, corpus.inputs("training", sources=rules), ("pipelines.classifier",), packages)
+    key = _key(corpus, quality, rules)
     done = corpus.store.finished(key)
     if done is not None:
         return done
     stage = corpus.store.begin(key)
     files = [
         collect_texts(corpus, stage, "classifier", rules, max_characters=CHARACTERS_PER_DOCUMENT, split=split)
-        for split in ("train", "heldout")
+        for split in (("train", "heldout") if rules else ())
     ]
-    train, heldout = (read_table(stage.path(file.path)) for file in files)
-    models = _train(corpus, stage, quality, train)
+    samples = [read_table(stage.path(file.path)) for file in files] or [SAMPLE_SCHEMA.empty_table()] * 2
+    models = _train(corpus, stage, quality, samples[0]) if quality.model is None else [_take(stage, quality.model)]
     classifiers = [LinearClassifier.from_bytes(model) for _, model in models]
-    folds = Folds(corpus.config.seed, quality.classifier.folds)
+    folds = Folds(corpus.config.seed, len(models))
+    figures = [_figures(sample, classifiers, folds) for sample in samples]
     summary = {
-        "folds": quality.classifier.folds,
-        "documents": {label: train.column("label").to_pylist().count(label) for label in (POSITIVE, NEGATIVE)},
-        "heldout": _figures(heldout, classifiers, folds),
-        "cross_fitted": _figures(train, classifiers, folds),
+        "folds": len(models),
+        "documents": {label: samples[0].column("label").to_pylist().count(label) for label in (POSITIVE, NEGATIVE)},
+        "heldout": figures[1],
+        "cross_fitted": {} if quality.model else figures[0],
     }
     return stage.finish([file for file, _ in models], summary=summary, side_files=files)
+
+
+def _key(corpus: Corpus, quality: Quality, rules: Mapping[str, list[Rule]]) -> StageKey:
+    recipe = {"seed": corpus.config.seed, **quality.model_dump(include={"positives", "negatives", "classifier"})}
+    inputs: dict[str, Any] = corpus.inputs("training", sources=rules)
+    if quality.model is not None:
+        try:
+            inputs |= {"model": [digest_file(quality.model).sha256]}
+        except OSError as error:
+            raise ClassifierError(
+                f"quality.model: {quality.model} cannot be read ({error.strerror or error}); "
+                "give the file that `glam quality train` wrote"
+            ) from error
+    return StageKey("classifier", recipe, inputs, ("pipelines.classifier",), ("fasttext", "numpy", "pyarrow"))
+
+
+def _take(stage: OpenStage, model_file: str) -> tuple[StoredFile, bytes]:
+    """Put an existing model in the place of the one fold's."""
+    model = read_classifier(model_file).to_bytes()
+    path = model_path(0)
+    return StoredFile.of(path, write_bytes(stage.path(path), model)), model
+
+
+def read_classifier(url: str) -> LinearClassifier:
+    """Read a model file.
+
+    Raises:
+        ClassifierError: when it is missing, damaged or none.
+    """
+    try:
+        return LinearClassifier.from_bytes(read_bytes(url), url)
+    except OSError as error:
+        raise ClassifierError(f"{url}: cannot be read ({error.strerror or error}); give a model file") from error
+    except ValueError as error:
+        raise ClassifierError(str(error)) from error
 
 
 def _rules(quality: Quality, present: Container[str]) -> dict[str, list[Rule]]:

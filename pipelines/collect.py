@@ -31,9 +31,14 @@ SAMPLE_SCHEMA = pa.schema(
         ("source", pa.string()),
         ("id", ID_TYPE),
         ("key", pa.uint64()),
+        ("host", pa.string()),
+        ("language", pa.string()),
         ("text", pa.large_string()),
     ]
 )
+
+_Taken = tuple[int, bytes, str | None, str, str]
+"""Order, id, host, language and text of a document."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +58,19 @@ class Rule:
     unit: str
 
 
+def host_of(url: str | None) -> str | None:
+    """Return the host that a url names; None where it names none."""
+    try:
+        return urlsplit(url).hostname if url else None
+    except ValueError:  # an unfinished IPv6 address
+        return None
+
+
 def host_matches(url: str | None, hosts: tuple[str, ...]) -> bool:
     """Tell whether the url's host is one of `hosts` or below one; no hosts match every document."""
     if not hosts:
         return True
-    host = (urlsplit(url).hostname or "") if url else ""
+    host = host_of(url) or ""
     return any(host == name or host.endswith("." + name) for name in hosts)
 
 
@@ -74,35 +87,36 @@ class _CollectShard(beam.DoFn):
     def process(self, work: dict[str, Any]) -> Iterable[tuple[int, bytes]]:
         """Stream the shard; what is over the quota is forgotten after every batch."""
         draw = KeyedHash(self._seed, self._purpose)
-        taken: dict[str, list[tuple[int, bytes, str]]] = {rule.label: [] for rule in self._rules[work["source"]]}
+        taken: dict[str, list[_Taken]] = {rule.label: [] for rule in self._rules[work["source"]]}
         decisions = {"training": (work["decisions"]["training"], self._columns)}
-        for batch in read_batches(work["documents"], ("url", "text"), decisions):
+        for batch in read_batches(work["documents"], ("url", "language", "text"), decisions):
             splits, urls, texts = batch["training.split"].to_pylist(), batch["url"].to_pylist(), trained_texts(batch)
             for row, identifier in enumerate(map(bytes, ids_of(batch["id"]))):
                 if splits[row] == self._split and (rule := self._rule(work["source"], urls[row])):
                     text = texts[row].as_py()[: self._max_characters]
-                    taken[rule.label].append((draw(identifier), identifier, text))
+                    language = batch["language"][row].as_py()
+                    taken[rule.label].append((draw(identifier), identifier, host_of(urls[row]), language, text))
             for rule in self._rules[work["source"]]:
                 taken[rule.label] = self._within_quota(taken[rule.label], rule)
             report(len(splits))
         rows = [
-            (label, work["source"], identifier, key, text)
+            (label, work["source"], identifier, key, host, language, text)
             for label, items in taken.items()
-            for key, identifier, text in items
+            for key, identifier, host, language, text in items
         ]
         yield 0, _pack(rows)
 
     def _rule(self, source: str, url: str | None) -> Rule | None:
         return next((rule for rule in self._rules[source] if host_matches(url, rule.hosts)), None)
 
-    def _within_quota(self, items: list[tuple[int, bytes, str]], rule: Rule) -> list[tuple[int, bytes, str]]:
+    def _within_quota(self, items: list[_Taken], rule: Rule) -> list[_Taken]:
         items.sort(key=lambda item: item[:2])
         quota, kept = -(-rule.quota // self._shards), []
         for item in items:
             if quota <= 0:
                 break
             kept.append(item)
-            quota -= 1 if rule.unit == "documents" else len(item[2].encode())
+            quota -= 1 if rule.unit == "documents" else len(item[-1].encode())
         return kept
 
 
@@ -168,6 +182,8 @@ def collect_texts(
         rules: what to take, by source; the first rule that fits a document counts.
         max_characters: longest piece taken of one document.
         split: of the decision `training`.
+        label_quotas: the most bytes of a label over all its sources; then its texts are those that come first in the
+            order of the keyed hash, whatever source they are from.
     """
     path = f"{split}_sample.parquet"
     work_url, results_url = stage.path(f"{split}_work.jsonl"), stage.path(f"{split}_results.jsonl")

@@ -109,18 +109,30 @@ class Selector(Settings):
 
 
 class Quality(Settings):
-    """The quality classifier: what it learns from, and which components it scores."""
+    """The quality classifier: what it learns from, or an existing model, and which components it scores.
 
-    positives: list[Selector] = Field(min_length=1)
-    negatives: list[Selector] = Field(min_length=1)
+    Attributes:
+        model: file of a classifier that `glam quality train` wrote; then nothing is trained, and documents it was
+            trained on, if there are any in this corpus, are scored by what learned from them.
+    """
+
+    positives: list[Selector] = Field(default_factory=list)
+    negatives: list[Selector] = Field(default_factory=list)
     scored: list[Name] = Field(default_factory=lambda: ["web"])
+    model: str | None = None
     classifier: QualitySettings = Field(default_factory=QualitySettings)
+
+    @model_validator(mode="after")
+    def _check_classes(self) -> Self:
+        if self.model is None and not (self.positives and self.negatives):
+            raise ValueError("a classifier learns from positives and negatives: give both, or an existing model")
+        return self
 
     def restricted(self, sources: Collection[str], components: Collection[str]) -> Quality | None:
         """Return these settings for some sources; None when no scored component is left.
 
         Raises:
-            ConfigError: when a class has no source left.
+            ConfigError: when a class has no source left and there is no model.
         """
         scored = [name for name in self.scored if name in components]
         if not scored:
@@ -132,7 +144,7 @@ class Quality(Settings):
                 for selector in getattr(self, kind)
             ]
             classes[kind] = [selector for selector in selectors if selector.sources]
-            if not classes[kind]:
+            if not classes[kind] and self.model is None:
                 raise ConfigError(
                     f"quality.{kind}: none of its sources has files; name one that has, or take [quality] and the "
                     "filtered and random versions out"
@@ -278,7 +290,7 @@ class CorpusConfig(Settings):
         if self.decontaminate and self.decontaminate.remove != "nothing":
             recipe |= {"decontaminate": self.decontaminate.recipe()}
         if set(variants.values()) != {"all"} and self.quality:
-            recipe |= {"quality": self.quality.model_dump(), "sample": self.sample.model_dump()}
+            recipe |= {"quality": self.quality.model_dump(exclude={"model"}), "sample": self.sample.model_dump()}
         return recipe
 
 

@@ -57,7 +57,7 @@ class _Score(DecideShard):
         stays = batch["deduplicate.reason"].is_null()
         rows = np.flatnonzero(stays.to_numpy(zero_copy_only=False))
         fold = self._folds.of(ids_of(batch["id"])[rows])
-        scores = score_by_fold(self._classifiers, trained_texts(batch).filter(stays).to_pylist(), fold)
+        scores = score_by_fold(self._classifiers, trained_texts(batch).filter(stays), fold)
         self._histogram += np.array(histogram_by_source({"": count_scores(scores)}, HISTOGRAM_BINS)[""])
         columns: dict[str, list[Any]] = {"score": [None] * count, "fold": [None] * count}
         for row, score, number in zip(rows.tolist(), scores.tolist(), fold.tolist(), strict=True):
@@ -69,7 +69,7 @@ def run(corpus: Corpus, classifier: FinishedStage) -> FinishedStage:
     """Score the corpus with finished models, unless that is finished."""
     quality = corpus.config.quality
     assert quality is not None, "build runs this job only where quality is configured"
-    folds = quality.classifier.folds
+    folds = classifier.summary["folds"]
     components = sorted(quality.scored)
     recipe = {"seed": corpus.config.seed, "folds": folds, "components": components}
     cut = "spans" in corpus.training_columns

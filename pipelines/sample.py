@@ -4,7 +4,8 @@ section 3).
 A document stays if draw < T[s]: draw the keyed hash of its id, s its score or the rank quantile of its score among
 the training documents of its component, in 1/65,536. Ranks are exact: documents are ordered by (score, id).
 
-In: documents, `training` (hold-out or decontamination), `quality`. Out: decisions {rank, draw, keep}. Alone: `python
+In: documents, `training` (hold-out or decontamination), `quality`. Out: decisions {rank, draw, keep}, the table T.
+Alone: `python
 -m pipelines.sample --config FILE --store DIR`.
 """
 
@@ -21,10 +22,12 @@ from pipelines.corpus import Corpus, run_decision_stage, write_decision
 from pipelines.documents import DECISION_SCHEMAS, ids_of, read_batches
 from pipelines.progress import report
 from pipelines.ranking import ITEM, RankItems, pack_items, places_by_id
+from pipelines.store.files import write_bytes
 from pipelines.store.hashing import KeyedHash
-from pipelines.store.stages import FinishedStage, StageKey
+from pipelines.store.stages import FinishedStage, StageKey, StoredFile
 from quality_filter.sampling import SCORE_UNITS, ParetoTable, rank_quantile
 
+THRESHOLDS_PATH = "thresholds.u64"
 SAMPLES_SHOWN = 12
 SNIPPET_CHARACTERS = 400
 
@@ -153,7 +156,12 @@ def run(corpus: Corpus) -> FinishedStage:
     assert corpus.config.quality is not None, "sampling needs scores"
     recipe = {"seed": corpus.config.seed, "components": corpus.config.quality.scored, **settings.model_dump()}
     key = StageKey("sample", recipe, corpus.inputs("training", "quality"), ("pipelines.sample",), ("pyarrow",))
+    done = corpus.store.finished(key)
+    if done is not None:
+        return done
     items = _Items(sorted(corpus.config.quality.scored))
+    thresholds = ParetoTable(settings.alpha).thresholds.astype("<u8").tobytes()
+    digest = write_bytes(corpus.store.begin(key).path(THRESHOLDS_PATH), thresholds)
 
     def build(work: beam.PCollection) -> beam.PCollection:
         places = work | "Scores" >> beam.ParDo(items) | "Rank" >> RankItems()
@@ -164,7 +172,12 @@ def run(corpus: Corpus) -> FinishedStage:
         )
 
     return run_decision_stage(
-        corpus, key, build, jobs=["training", "quality"], summarize=lambda results: _summary(corpus, results)
+        corpus,
+        key,
+        build,
+        jobs=["training", "quality"],
+        summarize=lambda results: _summary(corpus, results),
+        more_files=[StoredFile.of(THRESHOLDS_PATH, digest)],
     )
 
 

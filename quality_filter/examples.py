@@ -1,8 +1,9 @@
 """Training examples of the classifier: documents in, balanced and ordered pieces of similar length out.
 
 A classifier that sees whole books against short pages learns length. So every text is cut into pieces of about
-`piece_characters`, a document gives a limited number of them and a source as well; the smaller class is repeated until
-both are equal. Every choice is by the smallest `order` of a key, a keyed hash that the caller gives, so it depends
+`piece_characters`, a document gives a limited number of them and a source as well; negatives are drawn so that in
+every bucket of lengths they are as many, relative to all, as the positives; the smaller class is repeated until both
+are equal. Every choice is by the smallest `order` of a key, a keyed hash that the caller gives, so it depends
 neither on the order in which documents arrive nor on the number of workers.
 """
 
@@ -16,6 +17,9 @@ from quality_filter.settings import QualitySettings
 
 Order = Callable[[bytes], int]
 """A keyed hash: bytes in, an integer uniform in [0, 2^64) out."""
+
+MOST_COPIES = 4
+"""How often one negative may stand for others of its length."""
 
 # How far from its ideal place a cut may move to meet the end of a line, as a share of the piece.
 _CUT_WINDOW = 4
@@ -88,6 +92,54 @@ def choose_examples(examples: Iterable[Example], settings: QualitySettings, orde
 def smallest(examples: list[Example], count: int, order: Order) -> list[Example]:
     """Return the `count` examples with the smallest `order` of their keys, in that order."""
     return sorted(examples, key=lambda example: (order(example.key), example.key))[:count]
+
+
+class LengthBucket(NamedTuple):
+    """How the negatives of one bucket of lengths were drawn.
+
+    Attributes:
+        shortest: least length of the bucket in characters; the next bucket's is longer by a quarter to a half.
+        positives, negatives: examples there are.
+        wanted: negatives that the positives' distribution asks for.
+        drawn: negatives taken, an example up to MOST_COPIES times.
+    """
+
+    shortest: int
+    positives: int
+    negatives: int
+    wanted: int
+    drawn: int
+
+
+def length_bucket(text: str) -> int:
+    """Return the shortest length that counts as one with this text's: its first two binary digits, then zeros."""
+    shift = max(0, len(text).bit_length() - 2)
+    return len(text) >> shift << shift
+
+
+def match_lengths(examples: list[Example], order: Order) -> tuple[list[Example], list[LengthBucket]]:
+    """Return the positives and as many negatives of each length as match them, and what was drawn by bucket.
+
+    Of n negatives and p positives a bucket with q positives is to give ⌈n · q / p⌉ negatives: the first ones by
+    `order`, repeated (under keys of their own) up to MOST_COPIES times where there are fewer.
+    """
+    buckets: dict[int, tuple[list[Example], list[Example]]] = {}
+    for example in examples:
+        buckets.setdefault(length_bucket(example.text), ([], []))[example.positive].append(example)
+    positives = [example for example in examples if example.positive]
+    negatives = len(examples) - len(positives)
+    matched, rows = positives, []
+    for shortest in sorted(buckets):
+        there, here = buckets[shortest]
+        wanted = -(-negatives * len(here) // len(positives))
+        drawn = [
+            example._replace(key=example.key + copy.to_bytes(4, "big"))
+            for copy in range(MOST_COPIES)
+            for example in smallest(there, len(there), order)
+        ][:wanted]
+        matched = matched + drawn
+        rows.append(LengthBucket(shortest, len(here), len(there), wanted, len(drawn)))
+    return matched, rows
 
 
 def balance(examples: list[Example], order: Order) -> list[Example]:

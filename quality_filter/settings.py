@@ -28,6 +28,9 @@ class QualitySettings(BaseModel):
     )
     piece_characters: int = Field(2500, ge=100, description="texts are cut into pieces of about this length")
     pieces_per_document: int = Field(8, ge=1, description="pieces of one document that may become examples")
+    match_lengths: bool = Field(
+        True, description="draw negatives so that their lengths are distributed as those of positives"
+    )
     positives_per_source: int = Field(1500, ge=1, description="cap on positive examples of one source")
     negatives_per_source: int = Field(50_000, ge=1, description="cap on negative examples of one source")
 

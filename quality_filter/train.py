@@ -19,7 +19,7 @@ from pathlib import Path
 from quality_filter import train_process
 from quality_filter.classifier import LinearClassifier
 from quality_filter.collapse import NEGATIVE_LABEL, POSITIVE_LABEL
-from quality_filter.examples import Example, Order, balance, choose_examples
+from quality_filter.examples import Example, LengthBucket, Order, balance, choose_examples, match_lengths
 from quality_filter.features import normalize
 from quality_filter.settings import QualitySettings
 
@@ -47,7 +47,10 @@ def train_classifier(
         RuntimeError: when the training process fails; the message ends with what it said.
     """
     chosen = choose_examples(examples, settings, order)
-    lines = balance(chosen, order)
+    matched, lengths = match_lengths(chosen, order) if settings.match_lengths else (chosen, [])
+    if not any(not example.positive for example in matched):
+        raise ValueError("no negative example is as long as a positive one; set match_lengths = false or add negatives")
+    lines = balance(matched, order)
     with tempfile.TemporaryDirectory(prefix="quality-") as folder:
         text, classifier, job = (Path(folder) / name for name in ("examples.txt", "classifier.bin", "job.json"))
         with text.open("w", encoding="utf-8", newline="\n") as file:
@@ -57,7 +60,7 @@ def train_classifier(
             "classifier": str(classifier),
             "fasttext_model": None if fasttext_model is None else str(fasttext_model.resolve()),
             "settings": settings.model_dump(),
-            "training": _describe(chosen, len(lines), settings),
+            "training": _describe(chosen, lengths, len(lines), settings),
         }
         job.write_text(json.dumps(description), encoding="utf-8")
         _run(job, text, settings.epochs, progress)
@@ -69,7 +72,9 @@ def fasttext_line(example: Example) -> str:
     return f"{POSITIVE_LABEL if example.positive else NEGATIVE_LABEL} {normalize(example.text)}\n"
 
 
-def _describe(chosen: list[Example], lines: int, settings: QualitySettings) -> dict[str, object]:
+def _describe(
+    chosen: list[Example], lengths: list[LengthBucket], lines: int, settings: QualitySettings
+) -> dict[str, object]:
     counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     for example in chosen:
         counts[example.positive][example.source] += 1
@@ -77,6 +82,7 @@ def _describe(chosen: list[Example], lines: int, settings: QualitySettings) -> d
         "settings": settings.model_dump(),
         "positives": dict(sorted(counts[True].items())),
         "negatives": dict(sorted(counts[False].items())),
+        "lengths": [row._asdict() for row in lengths],
         "lines": lines,
     }
 

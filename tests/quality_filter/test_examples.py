@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quality_filter.examples import Example, balance, choose_examples, cut_pieces, document_examples
+from quality_filter.examples import (
+    MOST_COPIES,
+    Example,
+    balance,
+    choose_examples,
+    cut_pieces,
+    document_examples,
+    match_lengths,
+)
 from quality_filter.settings import QualitySettings
 from tests.demo_text import plays
 from tests.quality_filter.conftest import order
@@ -54,6 +62,44 @@ def test_caps_hold_by_source_and_class_and_not_by_order_of_arrival():
     counts = Counter((example.source, example.positive) for example in chosen)
     assert counts == {("s", True): 3, ("s", False): 5, ("t", True): 3, ("t", False): 2}
     assert choose_examples(reversed(examples), settings, order) == chosen
+
+
+def of_lengths(positive: bool, lengths: list[int]) -> list[Example]:
+    return [Example(bytes([positive, n % 256, n // 256]), "s", positive, "x" * size) for n, size in enumerate(lengths)]
+
+
+def test_negatives_get_the_lengths_of_positives():
+    positives = of_lengths(True, [2500] * 30 + [900] * 10)
+    negatives = of_lengths(False, [2600] * 100 + [950] * 100 + [30] * 200)
+    matched, rows = match_lengths(positives + negatives, order)
+    drawn = Counter(len(example.text) for example in matched if not example.positive)
+    assert drawn == {2600: 300, 950: 100}  # three of four, as the positives; the shortest ones are like no positive
+    assert [example for example in matched if example.positive] == positives
+    assert [(row.shortest, row.positives, row.negatives, row.wanted, row.drawn) for row in rows] == [
+        (24, 0, 200, 0, 0),
+        (768, 10, 100, 100, 100),
+        (2048, 30, 100, 300, 300),
+    ]
+    assert len({example.key for example in matched}) == len(matched)
+
+
+def test_matching_repeats_an_example_a_few_times_at_most_and_counts_what_is_missing():
+    matched, rows = match_lengths(of_lengths(True, [2500] * 10) + of_lengths(False, [2500] * 2 + [30] * 98), order)
+    copies = Counter(example.key[:3] for example in matched if not example.positive)
+    assert sorted(copies.values()) == [MOST_COPIES, MOST_COPIES]
+    assert [(row.wanted, row.drawn) for row in rows] == [(0, 0), (100, 2 * MOST_COPIES)]
+
+
+@given(st.lists(st.integers(0, 5000), min_size=1), st.lists(st.integers(0, 5000), min_size=1), st.randoms())
+def test_matching_depends_on_the_examples_alone(positives, negatives, random):
+    examples = of_lengths(True, positives) + of_lengths(False, negatives)
+    matched, rows = match_lengths(examples, order)
+    assert sum(row.positives for row in rows) == len(positives)
+    assert sum(row.negatives for row in rows) == len(negatives)
+    random.shuffle(examples)
+    again, same = match_lengths(examples, order)
+    assert sorted(again) == sorted(matched)
+    assert same == rows
 
 
 def test_balance_repeats_the_smaller_class_evenly():
