@@ -101,11 +101,12 @@ def _collect_sample(corpus: Corpus, stage: OpenStage) -> tuple[StoredFile, dict[
     """Collect the training texts; also return the bytes asked of each component, its weight's share of the sample.
 
     Of a component they come first in the order of the keyed hash over all its sources: each source gives by its size.
+    Every shard offers twice its part, so that uneven shards make up for one another.
     """
     config = corpus.config
     quotas = {name: max(1, int(config.tokenizer.sample_bytes * exact(w))) for name, w in config.weights().items()}
     rules = {
-        source: [Rule(component, (), quotas[component], "bytes")]
+        source: [Rule(component, (), 2 * quotas[component], "bytes")]
         for component in quotas
         for source in corpus.sources_of(component)
     }
