@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from glam.contamination import contamination
 from glam.duplicates import duplicates
 from glam.mixture import app as mixture_app
 from glam.models import models
@@ -224,6 +225,7 @@ def verify(
 
 
 app.command()(duplicates)
+app.command()(contamination)
 app.command()(models)
 app.command(context_settings=PASS_ON)(sources)
 

@@ -218,3 +218,17 @@ def weights_table(derived: Iterable[DerivedWeight], uses: Mapping[str, Component
         shown = "-" if epochs is None else format_epochs(epochs)
         table.add_row(entry.component, f"{entry.score:.4f}", *thousandths, shown, note)
     _print(table)
+
+
+def contamination_table(answer: Mapping[str, Any]) -> None:
+    """Print clean and dirty examples by task, on stdout."""
+    columns = ("task", "n", "examples", "clean", "dirty", "% dirty", "documents", "found in the corpus")
+    table = _table(f"Contamination of {answer['name']} ({answer['version']})", columns, 1)
+    for name, task in answer["tasks"].items():
+        if not task["examples"]:
+            table.add_row(name, "no data")
+            continue
+        figures = (f"{task[figure]:,}" for figure in ("n", "examples", "clean", "dirty"))
+        share = f"{100 * task['dirty'] / task['examples']:.1f}"
+        table.add_row(name, *figures, share, f"{task['documents']:,}", f"{task['found']:,}")
+    _print_answer(table)
