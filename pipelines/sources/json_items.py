@@ -44,21 +44,25 @@ class Item:
     value: Any
 
 
-def json_items(scanner: Scanner, limit: int) -> Iterator[Item | Record]:
+def json_items(scanner: Scanner, limit: int, first_key: str = "") -> Iterator[Item | Record]:
     """Yield the items of a file in its order, sound or broken.
 
     Args:
         scanner: at the start of the file.
         limit: bytes; a larger item is skipped as `too_large`.
+        first_key: with which items of an array may be expected to begin, until the first is seen; for a file whose
+            beginning is damaged.
     """
-    return _Items(scanner, limit).items()
+    return _Items(scanner, limit, first_key).items()
 
 
 class _Items:
-    def __init__(self, scanner: Scanner, limit: int) -> None:
+    def __init__(self, scanner: Scanner, limit: int, first_key: str) -> None:
         self._scanner, self._limit = scanner, limit
         self._closing: bytes | None = None  # the bracket that ends the array or object at hand
-        self._start: re.Pattern[bytes] | None = None  # how an item of this file begins
+        # How an item of this file begins: as far as expected, then as learned from the first.
+        self._start = _start(json.dumps(first_key).encode()) if first_key else None
+        self._learned = False
 
     def items(self) -> Iterator[Item | Record]:
         scanner = self._scanner
@@ -70,6 +74,7 @@ class _Items:
             if scanner.at_end():
                 break
             if self._at_item():
+                self._closing = self._closing or (b"}" if following == b'"' else b"]")
                 yield self._next(offset)
             elif following == self._closing:
                 scanner.skip(1)
@@ -134,9 +139,8 @@ class _Items:
         head = self._scanner.peek(_START_BYTES)
         key = _KEY.match(head) if self._in_object() else None
         first = _FIRST_KEY.match(head, key.end() if key else 0)
-        if self._start is None and first:
-            before = rb'"[^"\\]{1,256}"\s*:\s*' if key else b""
-            self._start = re.compile(before + rb"\{\s*" + re.escape(first[1]) + rb"\s*:")
+        if first and not self._learned:
+            self._start, self._learned = _start(first[1], in_object=key is not None), True
 
     def _sound(self, offset: int, data: bytes, item: Item) -> Item | Record:
         try:
@@ -144,6 +148,11 @@ class _Items:
         except UnicodeDecodeError as error:
             return Record(offset, len(data), Quarantined("bad_encoding", str(error)))
         return Item(offset, len(data), item.key, item.value)
+
+
+def _start(first_key: bytes, in_object: bool = False) -> re.Pattern[bytes]:
+    before = rb'"[^"\\]{1,256}"\s*:\s*' if in_object else b""
+    return re.compile(before + rb"\{\s*" + re.escape(first_key) + rb"\s*:")
 
 
 def _parse(window: bytes, in_object: bool) -> tuple[Item | None, str]:

@@ -43,7 +43,8 @@ class JsonDialoguesReader(Reader):
     Options = JsonDialoguesOptions
 
     def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
-        for item in json_items(Scanner(decompressed(file)), self.options.max_record_bytes):
+        items = json_items(Scanner(decompressed(file)), self.options.max_record_bytes, self.options.id_field)
+        for item in items:
             yield item if isinstance(item, Record) else self._dialogue(item)
 
     def _dialogue(self, item: Item) -> Record:

@@ -105,6 +105,13 @@ def test_broken_dialogue_costs_itself_alone(read, tally, broken, reason):
     assert [record.native_key for record in records if record.native_key] == ["d1", "d3", "d4"]
 
 
+def test_missing_beginning_costs_the_dialogue_that_it_cut(read, tally):
+    content = array(dialogue(1), dialogue(2), dialogue(3))
+    assert tally(read(content[1:])) == {"used": 3}
+    assert tally(read(content[40:])) == {"used": 2, "!bad_json": 1}
+    assert tally(read(b"garbage" + content)) == {"used": 3, "!bad_json": 1}
+
+
 def test_bad_bytes_cost_their_dialogue(read, tally):
     content = array(dialogue(1), dialogue(2), dialogue(3)).replace("schön! 2".encode(), b"sch\xf6n! 2")
     assert tally(read(content)) == {"used": 2, "!bad_encoding": 1}
