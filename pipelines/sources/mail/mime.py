@@ -25,6 +25,7 @@ _ASCII_LABELS = frozenset({"us-ascii", "ascii", "iso-8859-1", "latin1", "windows
 """What mail programs declare for whatever they send; bytes that are UTF-8 by the rules of UTF-8 are no accident."""
 _ORDER = {"text/plain": 0, "text/html": 1}
 _NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd]")
+_REPLACEMENT = "\ufffd"
 _MESSAGE_ID = re.compile(r"<([^<>\s]+)>")
 _SENDER = re.compile(r"\bfrom\b[^<>]*<[^<>]*>", re.IGNORECASE)
 _MAX_REFERENCES = 50
@@ -65,7 +66,7 @@ def read_mail(data: bytes, remove_quotes: bool) -> Mail | Skipped | Quarantined:
     if len(_NOT_TEXT.findall(text)) * 10 > len(text):
         return Quarantined("binary_text", "more than a tenth of the text is control or replacement characters")
     return Mail(
-        next(iter(_MESSAGE_ID.findall(_header(message, "message-id"))), _header(message, "message-id").strip()),
+        _message_id(message),
         _references(message),
         _header(message, "subject"),
         _header(message, "date"),
@@ -134,7 +135,14 @@ def decode(data: bytes, charset: str | None) -> str:
             return data.decode("utf-8")
         except UnicodeDecodeError:
             pass
-    return decode_html(data, charset)
+    text = decode_html(data, charset)
+    broken = text.count(_REPLACEMENT)
+    if broken and broken * 2 >= sum(not character.isascii() for character in text):
+        try:
+            return data.decode("cp1252")
+        except UnicodeDecodeError:
+            pass
+    return text
 
 
 def _header(message: Message, name: str) -> str:
@@ -152,6 +160,12 @@ def _chunk(chunk: str | bytes, charset: str | None) -> str:
     if isinstance(chunk, str):
         return chunk
     return decode(chunk, charset) if charset else chunk.decode("raw-unicode-escape")
+
+
+def _message_id(message: Message) -> str:
+    header = _header(message, "message-id")
+    found = _MESSAGE_ID.search(header)
+    return found[1] if found else " ".join(header.split()).strip("<>")
 
 
 def _references(message: Message) -> tuple[str, ...]:
