@@ -17,8 +17,8 @@ BAD_DATE = "bad_date"
 _ISO = re.compile(
     r"([12]\d{3}(?:-\d\d(?:-\d\d)?)?)(?:[T ](\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?) ?(Z|[+-]\d\d(?::?\d\d)?)?)?"
 )
-_SECONDS = range(10**8, 10**10)
-_MILLISECONDS = range(10**11, 10**13)
+_SECONDS = (10**8, 10**10)
+"""Numbers between these are seconds since 1970: 1973 to 2286. A thousand times as much are milliseconds."""
 
 
 def iso_date(value: Any) -> str | None:
@@ -36,9 +36,10 @@ def iso_date(value: Any) -> str | None:
 
 
 def _from_number(value: float) -> str | None:
-    if int(value) in _MILLISECONDS:
+    low, high = _SECONDS
+    if low * 1000 <= value < high * 1000:
         value /= 1000
-    if int(value) not in _SECONDS:
+    if not low <= value < high:  # not a number neither
         return None
     return datetime.fromtimestamp(int(value), UTC).isoformat().replace("+00:00", "Z")
 
