@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.near_duplicate_corpus import make_corpus
-from pipelines.build import Build, build
+from pipelines.build import STEPS, Build, build
 from pipelines.config import CorpusConfig
 from pipelines.progress import SilentDisplay
 
@@ -32,7 +32,9 @@ def write(folder: Path) -> None:
     (folder / "task.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in EXAMPLES))
 
 
-def build_made(folder: Path, beam_options: Sequence[str] = (), **decontaminate: object) -> Build:
+def build_made(
+    folder: Path, beam_options: Sequence[str] = (), until: str = STEPS[-1], **decontaminate: object
+) -> Build:
     """Build the corpus in `folder` with these settings of decontamination."""
     sets = {
         "task": {"files": ["{folder}/task.jsonl"], "fields": ["text"]},
@@ -50,4 +52,4 @@ def build_made(folder: Path, beam_options: Sequence[str] = (), **decontaminate: 
         "mixture": {"web": {"weight": 1}},
         "versions": {"all": {}},
     }
-    return build(CorpusConfig.model_validate(values), str(folder / "store"), beam_options, SilentDisplay())
+    return build(CorpusConfig.model_validate(values), str(folder / "store"), beam_options, SilentDisplay(), until)

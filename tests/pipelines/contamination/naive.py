@@ -44,6 +44,14 @@ def naive_matches(text: str, examples: list[str], n: int) -> list[tuple[int, tup
     )
 
 
-def naive_dirty(texts: list[str], example: str, n: int) -> list[int]:
-    """The numbers of the texts that share an n-gram with an example."""
-    return [number for number, text in enumerate(texts) if naive_matches(text, [example], n)]
+def naive_documents(texts: list[str], examples: list[str], n: int) -> list[list[int]]:
+    """Of each example the numbers of the texts that share an n-gram with it."""
+    wanted = [set(naive_ngrams(example, n)) for example in examples]
+    documents: list[list[int]] = [[] for _ in examples]
+    for number, words in enumerate(map(naive_words, texts)):
+        for length in {len(ngram) for ngrams in wanted for ngram in ngrams}:
+            there = {tuple(words[i : i + length]) for i in range(len(words) - length + 1)}
+            for example, ngrams in enumerate(wanted):
+                if not there.isdisjoint(ngrams) and number not in documents[example]:
+                    documents[example].append(number)
+    return documents

@@ -20,7 +20,7 @@ from pipelines.contamination.ngrams import NgramWriter, length_of_ngrams
 from pipelines.contamination.words import batches_of_words, to_characters
 from pipelines.sources.locate import locate
 from tests.demo_text import news, plays
-from tests.pipelines.contamination.naive import naive_dirty, naive_matches, naive_ngrams, naive_words
+from tests.pipelines.contamination.naive import naive_documents, naive_matches, naive_ngrams, naive_words
 
 FOLDERS = count()
 VOCABULARY = ["a", "Bee", "c3", "d\u00e9j\u00e0", "E\u0301", "Ж", "語", "ไ", "the", "is"]
@@ -158,7 +158,7 @@ def test_characters_are_the_words_of_scripts_without_spaces(write):
     example = "東京は日本の首都であり世界最大の都市圏です"
     texts = [f"知っていますか、{example}。", example[4:], example[:12]]
     assert [len(m) for m in found(write({"task": [example]}), texts)] == [len(example) - 12, len(example) - 16, 0]
-    assert naive_dirty(texts, example, 13) == [0, 1]
+    assert naive_documents(texts, [example], 13) == [[0, 1]]
 
 
 def test_a_text_longer_than_a_piece_is_searched_over_its_seams(write):
