@@ -95,30 +95,20 @@ def store_table(answer: Mapping[str, Any]) -> None:
 
 def source_table(answer: Mapping[str, Any], with_files: bool) -> None:
     """Print what extraction made of each source, and of each of its files where they are wanted, on stdout."""
-    columns = (
-        "source",
-        "component",
-        "reader",
-        "files",
-        "records",
-        "used",
-        "documents",
-        "skipped, !quarantined, +noted",
-    )
-    table = _table(f"Sources in {answer['folder']}", columns, 3)
-    for position in (1, 2, -1):
-        table.columns[position].justify = "left"
+    columns = ("source (component, reader)", "files", "records", "used", "documents", "skipped, !quarantined, +noted")
+    table = _table(f"Sources in {answer['folder']}", columns, 1)
+    table.columns[-1].justify = "left"
     table.columns[-1].no_wrap = False
     for source in answer["sources"]:
         files, documents = source["files"], source["documents"]
         copies = {"copies": documents["copies"]} if documents["copies"] else {}
         reasons = _reasons(source["records"], _total(files, "quarantine"), _total(files, "notes") | copies)
-        described = (source["source"], source["component"], source["reader"], f"{len(files):,}")
-        table.add_row(*described, *_counts(source["records"], documents["out"]), reasons)
+        name = f"{source['source']} ({source['component']}, {source['reader']})"
+        table.add_row(name, f"{len(files):,}", *_counts(source["records"], documents["out"]), reasons)
         for file in files if with_files else ():
             path = file["path"].removeprefix(answer["folder"]).lstrip("/")
             reasons = _reasons(file["records"], file["quarantine"], file["notes"])
-            table.add_row(f"  {path}", "", "", "", *_counts(file["records"], file["documents"]), reasons)
+            table.add_row(f"  {path}", "", *_counts(file["records"], file["documents"]), reasons)
     Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(table)
 
 
@@ -232,3 +222,60 @@ def contamination_table(answer: Mapping[str, Any]) -> None:
         share = f"{100 * task['dirty'] / task['examples']:.1f}"
         table.add_row(name, *figures, share, f"{task['documents']:,}", f"{task['found']:,}")
     _print_answer(table)
+
+
+def quality_table(answer: Mapping[str, Any]) -> None:
+    """Print how well a classifier tells the classes apart, by source, and where it was trained without one."""
+    for name, figures in (("held out", answer["heldout"]), ("cross-fitted", answer["cross_fitted"])):
+        if "auc" in figures:
+            interval = f"[{figures['auc_low']:.4f}, {figures['auc_high']:.4f}]"
+            sizes = f"{figures['positives']:,} positives, {figures['negatives']:,} negatives"
+            print(f"{name}: AUC {figures['auc']:.4f} {interval}, {sizes}", file=sys.stderr)
+    table = _table("By source", ("source", "positives", "negatives", "mean score", "AUC"), 1)
+    for row in answer["sources"]:
+        figures = (_places(row[name]) for name in ("mean", "auc"))
+        table.add_row(row["group"], f"{row['positives']:,}", f"{row['negatives']:,}", *figures)
+    _print(table)
+    columns = ("left out", "group", "positives", "negatives", "AUC", "AUC without it")
+    table = _table("Trained without a source or host", columns, 2)
+    for row in answer["left_out"]:
+        figures = (_places(row[name]) for name in ("auc", "auc_left_out"))
+        table.add_row(row["kind"], row["group"], f"{row['positives']:,}", f"{row['negatives']:,}", *figures)
+    if answer["left_out"]:
+        _print(table)
+
+
+def explanation_table(answer: Mapping[str, Any]) -> None:
+    """Print why a text has its score, on stdout."""
+    print(answer.get("file") or f"{answer['url'] or answer['native_key'] or answer['id']}  ({answer['source']})")
+    if answer.get("title"):
+        print(answer["title"])
+    print(f"score {answer['probability']:.4f}  (logit {answer['logit']:+.4f})")
+    if "fold" in answer:
+        print(_fate(answer))
+    table = _table("", ("word or pair", "times", "adds to the logit"), 1)
+    for feature in answer["features"]:
+        table.add_row(feature["feature"], f"{feature['occurrences']:,}", f"{feature['logit']:+.4f}")
+    if answer["features_left"]:
+        table.add_row(f"({answer['features_left']:,} more)", "", f"{answer['rest']:+.4f}")
+    _print_answer(table)
+
+
+def _fate(answer: Mapping[str, Any]) -> str:
+    """Say what became of a document."""
+    model = f"scored by the model of fold {answer['fold']}, which did not learn from it"
+    if answer["dropped"]:
+        return f"{model}; dropped before: {answer['dropped']}"
+    if answer["keep"] is None:
+        return f"{model}; not sampled: {answer['split'] if answer['scored'] else 'its component is not scored'}"
+    verdict = "kept" if answer["keep"] else "dropped"
+    relation = "<" if answer["keep"] else ">="
+    basis = "rank" if answer["on"] == "rank" else "score"
+    return (
+        f"{model}\nrank {answer['rank']:.4f} of the training documents of its component; Pareto on the {basis}, "
+        f"alpha {answer['alpha']}: draw {answer['draw']:.4f} {relation} {answer['threshold']:.4f}: {verdict}"
+    )
+
+
+def _places(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:.4f}"

@@ -16,6 +16,6 @@ missing nobody knows how many records are; that counts as one. Only a file that 
 `SourceError` (errors.py).
 
 The way of the bytes: file → `decompression.decompressed` (blocks, member starts, damage) → `scanner.Scanner` (lines,
-sizes, searches) → a reader. A new format is one file with an options model and a `Reader`, and a line in registry.py.
-`locate.py` finds the files.
+sizes, searches) → a reader; `archive.contents` gives the members of a zip archive as scanners. A new format is one file
+with an options model and a `Reader`, and a line in registry.py. `locate.py` finds the files.
 """

@@ -84,7 +84,7 @@ def test_the_files_of_a_source_sum_to_its_ledger(sources):
 def test_table(sources):
     short, long = (sources(*options).stdout.splitlines() for options in ((), ("--files",)))
     (notes,) = [line for line in short if line.startswith("notes ")]
-    expected = ["notes", "web", "jsonl", "3", "6", "3", "2", "no_text", "1,", "!bad_fields", "1,", "!bad_json", "1,"]
+    expected = ["notes", "(web,", "jsonl)", "3", "6", "3", "2", "no_text", "1,", "!bad_fields", "1,", "!bad_json", "1,"]
     assert notes.split() == [*expected, "+copies", "1"]
     assert not [line for line in short if ".jsonl" in line]
     assert [line.split()[:4] for line in long if line.startswith("  ")] == [
