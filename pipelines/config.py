@@ -251,6 +251,16 @@ class CorpusConfig(Settings):
             }
         )
 
+    def with_files_beside(self, path: str) -> CorpusConfig:
+        """Return this configuration with what it names by files beside `path`, its own.
+
+        Raises:
+            ConfigError: when such a file is refused.
+        """
+        if self.decontaminate is None:
+            return self
+        return self.model_copy(update={"decontaminate": self.decontaminate.with_sets_file(path)})
+
     def weights(self) -> dict[str, float]:
         """Return the mixture's weights by component, in order of name, scaled to sum to 1."""
         total = sum(component.weight for component in self.mixture.values())
@@ -309,7 +319,4 @@ def load_corpus_config(path: str, overrides: Sequence[str] = ()) -> CorpusConfig
     Raises:
         ConfigError: when the file, a key or a value is refused.
     """
-    config = load_settings(CorpusConfig, path, overrides)
-    if config.decontaminate is None:
-        return config
-    return config.model_copy(update={"decontaminate": config.decontaminate.with_sets_file(path)})
+    return load_settings(CorpusConfig, path, overrides).with_files_beside(path)

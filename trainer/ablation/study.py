@@ -125,7 +125,8 @@ def load_study(path: str, overrides: Sequence[str] = ()) -> LoadedStudy:
     study = load_settings(Study, path, overrides)
     folder = Path(path).resolve().parent
     corpus_path, training_path = str(folder / study.corpus), str(folder / study.training)
-    corpus = validate(CorpusConfig, merge(read_toml(corpus_path), study.corpus_changes), corpus_path)
+    values = merge(read_toml(corpus_path), study.corpus_changes)
+    corpus = validate(CorpusConfig, values, corpus_path).with_files_beside(corpus_path)
     base = validate(TrainingConfig, merge(read_toml(training_path), study.training_changes), training_path)
     trainings = {
         name: base.changed(arm.model_dump(), f"{path}: arms.{name}") for name, arm in sorted(study.arms.items())
