@@ -57,7 +57,7 @@ def explain_duplicates(reference: str, of: str, store: str) -> dict[str, Any]:
     documents = VersionDocuments(store, version)
     places = documents.find(of)
     if not places:
-        raise GlamError(_not_found(documents, of))
+        raise GlamError(not_found(documents, of))
     stage = documents.decision_stage("deduplicate")
     return {
         "version": version.id,
@@ -68,7 +68,7 @@ def explain_duplicates(reference: str, of: str, store: str) -> dict[str, Any]:
     }
 
 
-def _not_found(documents: VersionDocuments, of: str) -> str:
+def not_found(documents: VersionDocuments, of: str) -> str:
     """Say that there is no such document, what comes near it, and what extraction left out."""
     like = " or ".join(documents.like(of))
     meant = f"; did you mean {like}?" if like else "."

@@ -18,6 +18,7 @@ from glam.duplicates import duplicates
 from glam.mixture import app as mixture_app
 from glam.models import models
 from glam.options import DEFAULT_STORE, JsonOption, SetOption, StoreOption, show
+from glam.quality import app as quality_app
 from glam.sources import sources
 from pipelines.store.errors import INTERRUPTED, errors_told
 
@@ -247,6 +248,7 @@ def list_store(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) 
 
 
 app.add_typer(mixture_app)
+app.add_typer(quality_app)
 
 
 def main() -> None:

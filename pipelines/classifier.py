@@ -192,16 +192,20 @@ def _figures(table: pa.Table, classifiers: list[LinearClassifier], folds: Folds)
     """Return AUC, precision and reliability of documents, each scored by the model of its fold."""
     fold = folds.of(ids_of(table.column("id").combine_chunks()))
     scores = score_by_fold(classifiers, table.column("text").combine_chunks(), fold)
-    positive = pa.compute.equal(table.column("label"), POSITIVE).to_numpy()
+    return class_figures(scores, pa.compute.equal(table.column("label"), POSITIVE).to_numpy())
+
+
+def class_figures(scores: np.ndarray, positive: np.ndarray) -> dict[str, Any]:
+    """Return AUC, precision and reliability of scores (in 1/65,536) whose class is known (bool)."""
     figures: dict[str, Any] = {"positives": int(positive.sum()), "negatives": int((~positive).sum())}
     if positive.all() or not positive.any():
         return figures
     classes = count_scores(scores[positive]), count_scores(scores[~positive])
     thresholds = [SCORE_UNITS * tenth // 10 for tenth in range(1, 10)]
     return figures | {
-        "auc": _rounded(auc(*classes)),
+        "auc": rounded(auc(*classes)),
         "precision": [
-            {"score": row.score, "precision": _rounded(row.precision), "recall": _rounded(row.recall)}
+            {"score": row.score, "precision": rounded(row.precision), "recall": rounded(row.recall)}
             for row in precision_at(*classes, thresholds)
         ],
         "reliability": [
@@ -209,15 +213,16 @@ def _figures(table: pa.Table, classifiers: list[LinearClassifier], folds: Folds)
                 "low": row.low,
                 "high": row.high,
                 "documents": row.documents,
-                "mean_probability": _rounded(row.mean_probability),
-                "positive_share": _rounded(row.positive_share),
+                "mean_probability": rounded(row.mean_probability),
+                "positive_share": rounded(row.positive_share),
             }
             for row in reliability(*classes)
         ],
     }
 
 
-def _rounded(figure: Fraction | None) -> float | None:
+def rounded(figure: Fraction | None) -> float | None:
+    """Return an exact figure as a float of six places."""
     return None if figure is None else round(float(figure), 6)
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.documents import ROW_GROUP_ROWS, damaged, read_table
+from pipelines.documents import DECISION_SCHEMAS, ROW_GROUP_ROWS, damaged, read_table
 from pipelines.store.files import StoreError, join, open_read
 from pipelines.store.hashing import DIGEST_BYTES, part_name, shard_of
 from pipelines.store.stages import FinishedStage, read_manifest
@@ -59,13 +59,18 @@ class VersionDocuments:
             if name.startswith("extract/"):
                 stage = FinishedStage(url, read_manifest(url, "stage"))
                 self._sources[stage.manifest["recipe"]["source"]] = stage
-            elif name.startswith("deduplicate/"):
-                self._decisions["deduplicate"] = FinishedStage(url, read_manifest(url, "stage"))
+            elif (job := name.partition("/")[0]) in DECISION_SCHEMAS:
+                self._decisions[job] = FinishedStage(url, read_manifest(url, "stage"))
 
     @property
     def extraction(self) -> dict[str, dict[str, Any]]:
         """The ledger of extraction by source."""
         return {source: stage.ledger[source] for source, stage in sorted(self._sources.items())}
+
+    @property
+    def jobs(self) -> frozenset[str]:
+        """The decision jobs that the version was made with."""
+        return frozenset(self._decisions)
 
     def decision_stage(self, job: str) -> FinishedStage:
         """Return the stage of a decision job."""

@@ -41,6 +41,25 @@ def auc(positives: np.ndarray, negatives: np.ndarray) -> Fraction:
     return Fraction(wins, 2 * pairs)
 
 
+def bootstrap_auc(
+    positives: np.ndarray, negatives: np.ndarray, seed: int, resamples: int = 1000, level: float = 0.95
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of the AUC over documents, from the scores of each class.
+
+    A counter-based generator keyed by `seed` draws the documents; it decides an interval, never data.
+    """
+    generator = np.random.Generator(np.random.Philox(key=seed))
+    values = np.unique(np.concatenate([positives, negatives]))
+    counts = [np.bincount(np.searchsorted(values, scores), minlength=len(values)) for scores in (positives, negatives)]
+    figures = []
+    for _ in range(resamples):
+        above, below = (generator.multinomial(count.sum(), count / count.sum()) for count in counts)
+        wins = int((above * (2 * np.cumsum(below) - below)).sum())
+        figures.append(wins / (2 * len(positives) * len(negatives)))
+    tail = (1 - level) / 2
+    return float(np.quantile(figures, tail)), float(np.quantile(figures, 1 - tail))
+
+
 class Threshold(NamedTuple):
     """What happens when documents of at least `score` count as positive; precision is None where there are none."""
 

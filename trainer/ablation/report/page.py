@@ -12,7 +12,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipelines.progress import format_seconds
@@ -29,17 +29,22 @@ def write_page(data: ReportData, url: str) -> None:
 
 def render(data: ReportData) -> str:
     """Return the report as HTML."""
+    return render_template("page.html.j2", __package__, data=data)
+
+
+def render_template(name: str, package: str, **values: Any) -> str:
+    """Return a page in the style of the reports: a template of `package`, which may use the parts of this one."""
     folder = files(__package__) / "template"
     script = (folder / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     style = (folder / "page.css").read_text(encoding="utf-8")
-    template = _environment().get_template("page.html.j2")
-    return template.render(data=data, style=Markup(style), script=Markup(script), script_hash=digest)
+    template = _environment(package).get_template(name)
+    return template.render(style=Markup(style), script=Markup(script), script_hash=digest, **values)
 
 
-def _environment() -> Environment:
+def _environment(package: str) -> Environment:
     environment = Environment(
-        loader=PackageLoader(__package__, "template"),
+        loader=ChoiceLoader([PackageLoader(package, "template"), PackageLoader(__package__, "template")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,142 @@
+"""Texts with a class, for training and judging a quality classifier: a user's own files or a corpus's samples.
+
+In: JSON lines, Parquet or plain text files (one text each), or the sample of a finished `classifier` stage. Out:
+`LabeledText`s.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from pipelines.language import detect
+from pipelines.sources.errors import SourceError
+from pipelines.sources.locate import locate
+from pipelines.sources.reader import Reader
+from pipelines.sources.record import Used
+from pipelines.sources.registry import READERS
+from pipelines.store.errors import GlamError
+from pipelines.store.files import join
+from pipelines.store.hashing import content_hash, document_id
+from pipelines.store.stages import FinishedStage
+from quality_filter.classifier import LinearClassifier, probability
+
+_READERS = {".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "text"}
+_COMPRESSED = (".gz", ".zst", ".bz2")
+LINES_AT_ONCE = 512
+
+
+class QualityFileError(GlamError):
+    """A line to be scored is not what it should be; the message names file and line."""
+
+
+@dataclass(frozen=True)
+class LabeledText:
+    """A document's text with its class.
+
+    Attributes:
+        id: 16 bytes.
+        source: of a corpus, or the name of the file.
+        host: of its URL, where it has one.
+        language: ISO 639-1 code, or `unknown`.
+        positive: the class.
+        seen: whether models may learn from it; False for documents held out.
+        text: the text, or as much of it as was sampled.
+    """
+
+    id: bytes
+    source: str
+    host: str | None
+    language: str
+    positive: bool
+    seen: bool
+    text: str
+
+
+def read_files(patterns: Iterable[str], positive: bool, text_field: str = "text") -> list[LabeledText]:
+    """Read the files that patterns name, a source each; a text that comes twice in one file counts once.
+
+    Raises:
+        SourceError: when a pattern names no file, a file's format is unknown, or a record of it cannot be read.
+    """
+    texts: dict[bytes, LabeledText] = {}
+    for pattern in patterns:
+        files = locate([pattern])
+        if not files:
+            raise SourceError(f"{pattern}: no such file; give .jsonl, .parquet or .txt files, plain or compressed")
+        for url in files:
+            texts |= {text.id: text for text in _read(url, positive, text_field)}
+    return [texts[identifier] for identifier in sorted(texts)]
+
+
+def reader_of(url: str, text_field: str) -> Reader:
+    """Return the reader for a file, by the end of its name.
+
+    Raises:
+        SourceError: when the name tells no format.
+    """
+    name = posixpath.basename(url).lower()
+    for suffix in _COMPRESSED:
+        name = name.removesuffix(suffix)
+    reader = _READERS.get(posixpath.splitext(name)[1])
+    if reader is None:
+        raise SourceError(f"{url}: its name tells no format; give .jsonl, .parquet or .txt files, plain or compressed")
+    return READERS[reader]({} if reader == "text" else {"text_field": text_field})
+
+
+def _read(url: str, positive: bool, text_field: str) -> Iterator[LabeledText]:
+    from pipelines.collect import host_of
+
+    source = posixpath.basename(url)
+    for record in reader_of(url, text_field).read(url):
+        if not isinstance(record.outcome, Used):
+            detail = getattr(record.outcome, "detail", record.outcome.reason)
+            raise SourceError(f"{url}, offset {record.offset}: {detail}; mend or remove the record")
+        for text in record.outcome.texts:
+            identifier = document_id(source, record.native_key, content_hash(text.text))
+            language, host = detect(text.text), host_of(text.url)
+            yield LabeledText(identifier, source, host, language, positive, True, text.text)
+
+
+def read_samples(classifier: FinishedStage) -> list[LabeledText]:
+    """Return what the models of a `classifier` stage learned from, and what was held out from them; in order of id."""
+    from pipelines.classifier import POSITIVE
+    from pipelines.documents import read_table
+
+    texts = []
+    for entry in classifier.manifest["side"]["files"]:
+        for row in read_table(join(classifier.url, entry["path"])).to_pylist():
+            seen = entry["path"].startswith("train")
+            facts = {name: row[name] for name in ("id", "source", "host", "language", "text")}
+            texts.append(LabeledText(positive=row["label"] == POSITIVE, seen=seen, **facts))
+    return sorted(texts, key=lambda text: text.id)
+
+
+def score_lines(
+    lines: Iterable[bytes], classifier: LinearClassifier, text_field: str, score_field: str, name: str
+) -> Iterator[bytes]:
+    """Yield JSON lines with one more field, the probability of the text (6 places), a batch at a time.
+
+    Raises:
+        QualityFileError: at a line that is no object with a text.
+    """
+    numbered = enumerate(lines, 1)
+    while batch := list(islice(numbered, LINES_AT_ONCE)):
+        rows = [_row(line, number, text_field, name) for number, line in batch if line.strip()]
+        for row, score in zip(rows, classifier.score_batch([row[text_field] for row in rows]).tolist(), strict=True):
+            row[score_field] = round(probability(score), 6)
+        yield b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+def _row(line: bytes, number: int, text_field: str, name: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        row[text_field].encode()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"no object with a text under {text_field!r} ({type(error).__name__}: {error})"
+        raise QualityFileError(f"{name}, line {number}: {problem}; mend the line or give --text-field") from error
+    return dict(row)
