@@ -90,7 +90,7 @@ def test_the_field_maps_that_come_with_the_program_fit_the_native_files():
     folder = os.environ.get("GLAM_EVAL")
     if not folder:
         pytest.skip("GLAM_EVAL is not set: no native evaluation sets")
-    sets = load_settings(EvaluationSets, str(CONFIGS / "evaluation_sets.toml")).sets
+    sets = load_settings(EvaluationSets, str(CONFIGS / "evaluation" / "sets.toml")).sets
     found = find_sets(DecontaminateSettings(folder=folder, sets=sets))
     assert {task for task, files in found.items() if not files} == {"quac", "storycloze"}
     used = {Path(url).name for files in found.values() for url in files}
