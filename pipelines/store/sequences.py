@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -37,13 +38,12 @@ class SequenceRecord:
 def encode_sequence(record: SequenceRecord) -> bytes:
     """Serialize a record; `tokens` are written in the dtype they have (uint16 or uint32)."""
     little = record.tokens.dtype.newbyteorder("<")
-    return encode_example(
-        {
-            "document_ids": b"".join(record.document_ids),
-            "document_offsets": np.asarray(record.document_offsets, "<u4").tobytes(),
-            "segment_bounds": np.asarray(record.segment_bounds, "<u4").tobytes(),
-            "tokens": record.tokens.astype(little, copy=False).tobytes(),
-        }
+    layout = _layout(len(record.document_ids), len(record.tokens), little)
+    return layout.join(
+        b"".join(record.document_ids),
+        np.asarray(record.document_offsets, "<u4").tobytes(),
+        np.asarray(record.segment_bounds, "<u4").tobytes(),
+        record.tokens.astype(little, copy=False).tobytes(),
     )
 
 
@@ -102,7 +102,7 @@ class SequenceReader:
         record = decode_sequence(payload, self._name)
         if len(record.tokens) != self._tokens:
             raise ValueError(f"the record has {len(record.tokens)} tokens, not {self._tokens}")
-        self._layouts[len(payload)] = _Layout(len(record.document_offsets), self._tokens, self._dtype)
+        self._layouts[len(payload)] = _layout(len(record.document_offsets), self._tokens, self._dtype)
         return record.segment_bounds.tobytes(), record.tokens.tobytes()
 
 
@@ -121,6 +121,16 @@ class _Layout:
         between = [slice(0, starts[0]), *(slice(one.stop, other.start) for one, other in pairwise(contents))]
         self._between = [(place, zeros[place]) for place in between]
 
+    def join(self, ids: bytes, offsets: bytes, bounds: bytes, tokens: bytes) -> bytes:
+        """Return the payload with these contents; they have the layout's lengths."""
+        (_, one), (_, two), (_, three), (_, four) = self._between
+        return b"".join((one, ids, two, offsets, three, bounds, four, tokens))
+
     def fits(self, payload: bytes) -> bool:
         """Tell whether a payload of this length is a record written like this."""
         return all(payload[place] == expected for place, expected in self._between)
+
+
+@lru_cache(maxsize=1 << 14)
+def _layout(segments: int, tokens: int, dtype: np.dtype) -> _Layout:
+    return _Layout(segments, tokens, dtype)

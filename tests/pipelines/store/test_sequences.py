@@ -35,6 +35,17 @@ def test_many_records_read_at_once_are_those_read_one_by_one(records):
         np.testing.assert_array_equal(segments, expected.segment_bounds)
 
 
+@given(RECORDS)
+def test_a_record_is_the_example_of_its_features(made):
+    features = {
+        "document_ids": b"".join(made.document_ids),
+        "document_offsets": made.document_offsets.astype("<u4").tobytes(),
+        "segment_bounds": made.segment_bounds.astype("<u4").tobytes(),
+        "tokens": made.tokens.astype("<u2").tobytes(),
+    }
+    assert encode_sequence(made) == encode_example(features)
+
+
 def test_wide_tokens_are_read():
     made = record({4}, [70_000, 3], "uint32")
     tokens, _ = SequenceReader(LENGTH, "uint32").read([encode_sequence(made)] * 2)
