@@ -13,9 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,6 +22,7 @@ from typing import Any
 
 from deduplication_systems import PEERS, System, read_texts
 from figures import Figure, show
+from measuring import cpu_seconds, peak_mib, run_alone
 from near_duplicate_corpus import InjectedPair, make_corpus
 
 from pipelines import deduplicate, extract
@@ -91,17 +89,6 @@ def removed_by(done: FinishedStage, documents: Path) -> set[str]:
     return {name for name, reason in zip(names, reasons, strict=True) if reason}
 
 
-def cpu_seconds() -> float:
-    """Return user and system time of this process and its finished children."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(part.ru_utime + part.ru_stime for part in used)
-
-
-def peak_mib() -> float:
-    """Return the most memory that this process ever held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def measure_ours(folder: Path) -> dict[str, Any]:
     """Run the stage as a build does and return what `Measurement` holds."""
     corpus = Corpus(small_config(folder), Store(str(folder)), Engine())
@@ -129,13 +116,11 @@ def measure_peer(system: System, folder: Path) -> dict[str, Any]:
 
 def measure(system: str, sample: Sample, rounds: int = 1) -> Measurement:
     """Run a system in processes of its own and return the quickest run."""
-    command = [sys.executable, __file__, "--measure", system, str(sample.folder)]
     runs = []
     for _ in range(rounds):
         for stage in (sample.folder / "stages" / "deduplicate").glob("*/manifest.json"):
             stage.unlink()  # so that it is computed again
-        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        runs.append(json.loads(said.splitlines()[-1]))
+        runs.append(run_alone(__file__, "--measure", system, str(sample.folder)))
     best = min(runs, key=lambda run: run["cpu_seconds"])
     return Measurement(**{**best, "removed": frozenset(best["removed"])})
 
