@@ -2,7 +2,7 @@
 
 In: a scanner over UTF-8, one array or object or several in a row. Out: `Item`s with their place in the file, and a
 quarantined record for each that is broken. Sound items are found by parsing. After a broken one, reading goes on where
-the next begins: items of one file begin alike, with the same first key, so that none holds another is assumed.
+the next begins: items of one file begin alike, with the same first key.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ _START_BYTES = 1 << 10
 _KEY = re.compile(rb'"(?:[^"\\]|\\.)*"\s*:\s*', re.DOTALL)
 _FIRST_KEY = re.compile(rb'\{\s*("[^"\\]*")\s*:')
 _DECODER = json.JSONDecoder()
+_LONGEST_TOKEN = 16
+"""More than a token other than a string takes that a window may cut: `-Infinity`, an escaped surrogate pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +117,27 @@ class _Items:
         self._learn_start()
         while True:
             window = scanner.peek(min(size, self._limit + 1))
-            parsed, problem = _parse(window, in_object=self._in_object())
-            end = parsed.raw_bytes if parsed else len(window)
-            if self._start and (following := self._start.search(window, 1, end)):
-                passed = scanner.skip(following.start())
-                return Record(offset, passed, Quarantined("bad_json", f"broken before the next item begins: {problem}"))
-            if len(window) > self._limit and end > self._limit:
-                return Record(offset, scanner.skip(end) + self._skip_to_start(), Skipped(TOO_LARGE))
-            if parsed:
-                return self._sound(offset, scanner.read(end), parsed)
-            if len(window) < size:
-                scanner.skip(end)
-                if damage := scanner.take_damage():
-                    return damaged(offset, end, damage)
-                return Record(offset, end, Quarantined("bad_json", f"broken, and none follows: {problem}"))
-            size *= 4
+            found = _parse(window, in_object=self._in_object())
+            if isinstance(found, Item) and found.raw_bytes <= self._limit:
+                if self._in_object() and _holds_another(found.value):
+                    return self._broken(offset, window, "it holds the next")
+                return self._sound(offset, scanner.read(found.raw_bytes), found)
+            if isinstance(found, _Unfinished) and len(window) == size:
+                size *= 4
+            elif isinstance(found, _Wrong) or len(window) <= self._limit:
+                return self._broken(offset, window, str(found))
+            else:
+                return Record(offset, scanner.skip(len(window)) + self._skip_to_start(), Skipped(TOO_LARGE))
+
+    def _broken(self, offset: int, window: bytes, problem: str) -> Record:
+        """Pass over a broken item: to where the next begins, or to damage or the end."""
+        if self._start and (following := self._start.search(window, 1)):
+            passed = self._scanner.skip(following.start())
+        else:
+            passed = self._scanner.skip(len(window)) + self._skip_to_start()
+            if damage := self._scanner.take_damage():
+                return damaged(offset, passed, damage)
+        return Record(offset, passed, Quarantined("bad_json", problem))
 
     def _in_object(self) -> bool:
         return self._scanner.peek(1) == b'"'
@@ -155,8 +163,16 @@ def _start(first_key: bytes, in_object: bool = False) -> re.Pattern[bytes]:
     return re.compile(before + rb"\{\s*" + re.escape(first_key) + rb"\s*:")
 
 
-def _parse(window: bytes, in_object: bool) -> tuple[Item | None, str]:
-    """Parse the item at the start of a window; return it with its size, or None and why not."""
+class _Wrong(str):
+    """Why an item is no JSON, whatever follows."""
+
+
+class _Unfinished(str):
+    """Why an item is no JSON so far; it may become some with more bytes."""
+
+
+def _parse(window: bytes, in_object: bool) -> Item | _Wrong | _Unfinished:
+    """Parse the item at the start of a window, and tell its size."""
     # A window may end within a character; and one bad byte must not hide where the item ends.
     text = window.decode("utf-8", "surrogateescape")
     key, begin = None, 0
@@ -166,6 +182,21 @@ def _parse(window: bytes, in_object: bool) -> tuple[Item | None, str]:
             colon = re.compile(r"\s*:\s*").match(text, begin)
             begin = colon.end() if colon else begin
         value, end = _DECODER.raw_decode(text, begin)
+    except json.JSONDecodeError as error:
+        at_end = error.pos > len(text) - _LONGEST_TOKEN or error.msg.startswith("Unterminated string")
+        return (_Unfinished if at_end else _Wrong)(error)
     except (ValueError, RecursionError) as error:
-        return None, str(error)
-    return Item(0, len(text[:end].encode("utf-8", "surrogateescape")), key, value), "it holds the next"
+        return _Wrong(error)
+    return Item(0, len(text[:end].encode("utf-8", "surrogateescape")), key, value)
+
+
+def _holds_another(value: Any) -> bool:
+    """Tell whether a brace is missing, so that the following members of the object became members of this one.
+
+    In an array that would be no JSON. Here an object within has all the members that this one has of its own.
+    """
+    if not isinstance(value, dict):
+        return False
+    within = [member for member in value.values() if isinstance(member, dict)]
+    own = {name for name, member in value.items() if not isinstance(member, dict)}
+    return bool(own) and any(own <= member.keys() for member in within)

@@ -72,7 +72,7 @@ def test_options_that_are_refused():
     for options, problem in [
         ({"chapters": "("}, "not a regular expression"),
         ({"fallback_encoding": "no-such-encoding"}, "not an encoding"),
-        ({"split": "page"}, "'file', 'line' or 'fortune'"),
+        ({"split": "page"}, "'file', 'line', 'paragraph' or 'fortune'"),
     ]:
         with pytest.raises(ValueError, match=problem):
             READERS["text"].check_options(options)

@@ -112,6 +112,14 @@ def test_missing_beginning_costs_the_dialogue_that_it_cut(read, tally):
     assert tally(read(b"garbage" + content)) == {"used": 3, "!bad_json": 1}
 
 
+def test_turns_may_begin_like_dialogues(read, tally):
+    turns = [{"id": number, "speaker": "A", "text": "x" * 300} for number in range(500)]
+    dialogues = {f"d{number}": {"id": number, "turns": turns, "more": {"id": number}} for number in range(3)}
+    assert len(json.dumps(turns)) > 1 << 17
+    assert tally(read(json.dumps(list(dialogues.values())).encode())) == {"used": 3}
+    assert tally(read(json.dumps(dialogues).encode(), id_field="")) == {"used": 3}
+
+
 def test_bad_bytes_cost_their_dialogue(read, tally):
     content = array(dialogue(1), dialogue(2), dialogue(3)).replace("schön! 2".encode(), b"sch\xf6n! 2")
     assert tally(read(content)) == {"used": 2, "!bad_encoding": 1}
