@@ -160,7 +160,7 @@ def compare(everything: Sample, tenth: Sample) -> list[Figure]:
     }
     for name, system in PEERS.items():
         if problem := system.missing():
-            figures.append(Figure(NAME, system.label, float("nan"), RATE, note=problem))
+            figures.append(Figure(NAME, system.label, 0.0, RATE, note=problem))
             continue
         fast = name == "rensa"
         sample = everything if fast else tenth

@@ -129,6 +129,6 @@ PEERS = {
         "datatrove, MinHash pipeline",
         datatrove_pipeline,
         ("datatrove.pipeline.dedup.minhash", "orjson", "spacy", "tokenizers", "xxhash"),
-        "glam[bench]",
+        "--editable '.[bench]'",
     ),
 }
