@@ -5,6 +5,7 @@ decontamination, and of the component's variant. Documents count whole, also whe
 
 In: `decontaminate`'s matches, `training`, and `sample` or `subset` where a variant needs it. Out:
 `contamination/TASK.parquet` (TASK_SCHEMA), a row for every example. It runs for each version that a build publishes.
+Alone: `python -m pipelines.tabulate --config FILE --store DIR`.
 """
 
 from __future__ import annotations
@@ -188,3 +189,9 @@ def _summary(tasks: list[dict[str, Any]], results: list[dict[str, Any]]) -> dict
         | {"documents": documents[str(number)]}
         for number, task in enumerate(tasks)
     }
+
+
+if __name__ == "__main__":
+    from pipelines.job import main
+
+    main("tabulate")

@@ -148,18 +148,22 @@ class NgramWriter:
         longest = np.repeat([t["n"] for t in self._tasks], [t["examples"] for t in self._tasks]).astype(np.int64)
         examples = _Examples(np.concatenate(([0], np.cumsum(counts))), np.minimum(counts, longest))
         outputs = {name: AtomicFile(self._path(name)) for name in ARRAYS}
-        outputs["words"].write(words.astype("<u8", copy=False))
+
+        def append(name: str, array: NDArray[Any]) -> None:
+            outputs[name].write(np.ascontiguousarray(array, ARRAYS[name]).view(np.uint8))
+
+        append("words", words)
         postings, widths = 0, {}
         for width, anchors in reversed([*anchor_hashes(words)]):
             widths[str(width)] = 0
             for part in _sorted_parts(anchors, examples.starts_of(width)):
                 ngrams = _distinct(words, part, examples)
-                for name in ("anchors", "starts", "lengths", "postings"):
-                    outputs[name].write(ngrams[name].astype(ARRAYS[name], copy=False))
-                outputs["bounds"].write((ngrams["bounds"] + postings).astype("<i8"))
+                ngrams["bounds"] += postings
+                for name, array in ngrams.items():
+                    append(name, array)
                 postings += len(ngrams["postings"])
                 widths[str(width)] += len(ngrams["starts"])
-        outputs["bounds"].write(np.array([postings], "<i8"))
+        append("bounds", np.array([postings]))
         for file in outputs.values():
             file.close()
         header = canonical_json({"widths": widths, "tasks": self._tasks})

@@ -23,6 +23,7 @@ from tests.demo_text import news, plays
 from tests.pipelines.contamination.naive import naive_documents, naive_matches, naive_ngrams, naive_words
 
 FOLDERS = count()
+N = 13
 VOCABULARY = ["a", "Bee", "c3", "d\u00e9j\u00e0", "E\u0301", "Ж", "語", "ไ", "the", "is"]
 SEPARATORS = [" ", "\n", ", ", " — ", "_", "’", "\u200b", "。", " - "]
 TEXTS = st.lists(st.tuples(st.sampled_from(VOCABULARY), st.sampled_from(SEPARATORS)), max_size=30).map(
@@ -35,7 +36,7 @@ def write(tmp_path_factory):
     """A function from examples by task to their set of n-grams."""
     folder = tmp_path_factory.mktemp("sets")
 
-    def written(tasks: dict[str, list[str]], n: int | str = 13) -> NgramSet:
+    def written(tasks: dict[str, list[str]], n: int | str = N) -> NgramSet:
         url = str(folder / str(next(FOLDERS)))
         examples = {t: [Example("f", i, text) for i, text in enumerate(texts)] for t, texts in tasks.items()}
         NgramWriter(url, n).write(examples)
@@ -107,6 +108,12 @@ def test_a_real_corpus_against_a_real_set_agrees_with_the_naive_scan(write):
     assert result == [naive_matches(text, examples, 5) for text in texts]
     assert result[7]
     assert result[50]
+
+
+def test_a_set_on_an_object_store_finds_the_same(write):
+    url = f"memory://sets/{next(FOLDERS)}"
+    NgramWriter(url, N).write({"task": [Example("f", 1, SENTENCE)]})
+    assert found(NgramSet(url), [SENTENCE]) == found(write({"task": [SENTENCE]}), [SENTENCE]) != [[]]
 
 
 SENTENCE = "The quick brown fox, it is said, jumps over the lazy old dog near the river’s bank"
