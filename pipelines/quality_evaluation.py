@@ -178,10 +178,12 @@ def _leave_out(
     draw = KeyedHash(training.seed, "left-out")
     sizes = Counter(group for group in groups if group is not None)
     large = [group for group, size in sizes.items() if size >= LEAST_TEXTS]
-    chosen = sorted(large, key=lambda group: (draw(f"{kind} {group}".encode()), group))[:count]
+    ranked = sorted(large, key=lambda group: (draw(f"{kind} {group}".encode()), group))
     positive = np.array([text.positive for text in texts])
-    rows = []
-    for name in chosen:
+    rows: list[dict[str, Any]] = []
+    for name in ranked:
+        if len(rows) == count:
+            break
         group = np.array([one == name for one in groups])
         learned = [t for t, out, number in zip(texts, group, fold, strict=True) if t.seen and not out and number != 0]
         if len({text.positive for text in learned}) < 2:
