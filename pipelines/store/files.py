@@ -21,6 +21,7 @@ from typing import IO, Any, Self
 from pipelines.store.errors import GlamError
 
 BLOCK_BYTES = 1 << 20
+WRITE_BUFFER_BYTES = 1 << 16
 _EXTRAS = {"gs": "gcp", "gcs": "gcp", "s3": "s3", "s3a": "s3"}
 
 
@@ -153,7 +154,7 @@ class AtomicFile(io.RawIOBase):
         target = Path(self._target)
         target.parent.mkdir(parents=True, exist_ok=True)
         self._temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
-        return self._temporary.open("wb")
+        return self._temporary.open("wb", buffering=WRITE_BUFFER_BYTES)
 
     def _unwritable(self, error: OSError) -> StoreError:
         reason = error.strerror or str(error)
