@@ -108,7 +108,8 @@ def evaluate(
     }
     return {
         **{name: _with_interval(scores[chosen], positive[chosen], name) for name, chosen in judged},
-        **{kind: _by_group(groups_, scores, positive) for kind, groups_ in by.items()},
+        **{kind: _by_group(names, scores, positive) for kind, names in by.items() if kind != "lengths"},
+        "lengths": sorted(_by_group(by["lengths"], scores, positive), key=lambda row: int(row["group"])),
         "left_out": left_out,
         "histogram": histogram_by_source(histograms, HISTOGRAM_BINS),
         **_pages_to_read(texts, scores),

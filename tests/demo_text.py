@@ -9,9 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.sources.record import Used
-from pipelines.sources.registry import READERS
-
 
 def _folder(package: str) -> Path:
     spec = find_spec(package)
@@ -45,6 +42,9 @@ def corpus_pages(count: int = 600) -> list[str]:
     corpus = os.environ.get("GLAM_CORPUS")
     if not corpus:
         pytest.skip("GLAM_CORPUS is not set: no real crawl files")
+    from pipelines.sources.record import Used
+    from pipelines.sources.registry import READERS
+
     file = sorted(Path(corpus).glob("web/*.warc.gz"))[0]
     outcomes = (record.outcome for record in READERS["warc"]().read(str(file)))
     texts = (text.text for outcome in outcomes if isinstance(outcome, Used) for text in outcome.texts)
