@@ -21,13 +21,20 @@ from trainer.step import TrainState
 
 
 class Progress(NamedTuple):
-    """How far a run is: updates done, targets learned from, and the seconds that they took."""
+    """How far a run is: updates done, targets learned from, and the seconds that they took.
+
+    `passed` are the batches that roll-backs passed over, `roll_backs` their number; `version` is the id of the dataset
+    version.
+    """
 
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     input_seconds: float = 0.0
+    passed: int = 0
+    roll_backs: int = 0
+    version: str = ""
 
 
 class Checkpoints:
@@ -36,7 +43,7 @@ class Checkpoints:
     def __init__(self, folder: str, kept: int | None = None) -> None:
         self._folder = folder
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=kept, enable_async_checkpointing=False, cleanup_tmp_directories=True
+            max_to_keep=kept, enable_async_checkpointing=True, cleanup_tmp_directories=True
         )
         self._manager = ocp.CheckpointManager(
             Path(folder).absolute(), options=options, item_names=("parameters", "optimizer", "progress")
@@ -51,7 +58,9 @@ class Checkpoints:
         self._manager.close()
 
     def save(self, state: TrainState, progress: Progress) -> None:
-        """Keep the state after `progress.step` updates."""
+        """Keep the state after `progress.step` updates; it is written while the run goes on."""
+        # The next update takes over the state's memory, which on a CPU is the very memory that is being written.
+        state = jax.tree.map(jnp.copy, state)
         self._manager.save(
             progress.step,
             args=ocp.args.Composite(
@@ -60,11 +69,25 @@ class Checkpoints:
                 progress=ocp.args.JsonSave(progress._asdict()),
             ),
         )
+
+    def wait(self) -> None:
+        """Return when everything is written."""
         self._manager.wait_until_finished()
+
+    def steps(self) -> list[int]:
+        """Return the updates done in each checkpoint, oldest first."""
+        self.wait()
+        return sorted(self._manager.all_steps())
 
     def latest(self) -> int | None:
         """Return the step of the newest checkpoint."""
-        return self._manager.latest_step()
+        return max(self.steps(), default=None)
+
+    def delete_after(self, step: int) -> None:
+        """Delete the checkpoints of later updates, newest first: a stop in between leaves the oldest of them."""
+        for later in reversed(self.steps()):
+            if later > step:
+                self._manager.delete(later)
 
     def restore(self, like: TrainState) -> tuple[TrainState, Progress]:
         """Return the newest checkpoint, as a state with the shapes of `like`."""

@@ -7,6 +7,7 @@ A training configuration is a TOML file:
     [model]                   # ModelSettings; vocabulary and sequence length are the version's
     [optimizer]               # OptimizerSettings
     [training]                # TrainingSettings
+    [stability]               # StabilitySettings
 
 Defaults follow the GLaM paper and, where it is silent, its authors' public code; the sizes default to a model
 for study on a CPU.
@@ -165,6 +166,24 @@ class TrainingSettings(Settings):
     log_every: int = Field(default=10, ge=1)
 
 
+class StabilitySettings(Settings):
+    """When a run goes back to a healthy checkpoint and passes over the batches since (`trainer.stability`).
+
+    Attributes:
+        window: losses before an update whose median and spread it is held against.
+        deviations: robust standard deviations above the median that make a spike.
+        patience: updates in a row that spike, or whose gradients are not finite, before the run goes back.
+        healthy_after: updates without trouble after a checkpoint that make it one to go back to.
+        roll_backs: most times that a run goes back; the next time it stops. 0 never goes back nor stops.
+    """
+
+    window: int = Field(default=64, ge=8)
+    deviations: float = Field(default=12.0, gt=0, allow_inf_nan=False)
+    patience: int = Field(default=3, ge=1)
+    healthy_after: int = Field(default=20, ge=0)
+    roll_backs: int = Field(default=5, ge=0)
+
+
 class TrainingConfig(Settings):
     """Everything about a training but the data itself.
 
@@ -174,6 +193,7 @@ class TrainingConfig(Settings):
         model: see its class.
         optimizer: see its class.
         training: see its class.
+        stability: see its class.
     """
 
     version: str = Field(min_length=1)
@@ -181,6 +201,7 @@ class TrainingConfig(Settings):
     model: ModelSettings = Field(default_factory=ModelSettings)
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
+    stability: StabilitySettings = Field(default_factory=StabilitySettings)
 
     def changed(self, changes: Mapping[str, Any], place: str) -> TrainingConfig:
         """Return this configuration with other values.

@@ -1,9 +1,10 @@
 """The metrics of a run: one JSON object a line in RUN/metrics.jsonl, one line for every update.
 
-Keys of a line: `step` (updates done, from 1), `tokens` (targets learned from so far), `loss` (cross-entropy, nats),
-`output_z`, `auxiliary` and `router_z` (sums over layers), `learning_rate`, `gradient_norm`, `skipped`, `seconds` (of
-the run so far); for a mixture model, by mixture layer: `load` (share of each expert in all choices), `dropped` (share
-of the first and of the second choices), `router_entropy` (nats). A number that is not finite is null.
+Keys of a line: `step` (updates done, from 1), `batch` (the number, from 0, of the batch it read), `tokens` (targets
+learned from so far), `loss` (cross-entropy, nats), `output_z`, `auxiliary` and `router_z` (sums over layers),
+`learning_rate`, `gradient_norm`, `skipped`, `seconds` (of the run so far); for a mixture model, by mixture layer:
+`load` (share of each expert in all choices), `dropped` (share of the first and of the second choices), `dead`
+(experts that no token chose), `router_entropy` (nats). A number that is not finite is null.
 
 Lines appear when the run reports or keeps a checkpoint. A run that goes on from a checkpoint drops the lines after it
 and writes them again.
@@ -37,12 +38,17 @@ class MetricsFile:
                 f"{path}: has {len(self.records)} of the {step} lines before the last checkpoint; "
                 "delete the run's folder and train again"
             )
-        write_bytes(path, b"".join(_line(record) for record in self.records))
-        self._written = len(self.records)
+        self.cut(step)
 
     def add(self, record: dict[str, Any]) -> None:
         """Take a line."""
         self.records.append(record)
+
+    def cut(self, step: int) -> None:
+        """Drop the lines after `step` updates."""
+        self.records = self.records[:step]
+        write_bytes(self._path, b"".join(_line(record) for record in self.records))
+        self._written = len(self.records)
 
     def flush(self) -> None:
         """Write the lines taken since the last time."""
@@ -58,10 +64,11 @@ def read_metrics(path: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in read_bytes(path).splitlines(keepends=True) if line.endswith(b"\n")]
 
 
-def to_record(metrics: StepMetrics, step: int, tokens_before: int, seconds: float) -> dict[str, Any]:
+def to_record(metrics: StepMetrics, step: int, batch: int, tokens_before: int, seconds: float) -> dict[str, Any]:
     """Return the line of one update."""
     record: dict[str, Any] = {
         "step": step,
+        "batch": batch,
         "tokens": tokens_before + int(metrics.tokens),
         "loss": _number(metrics.losses.cross_entropy),
         "output_z": _number(metrics.losses.output_z),
@@ -79,6 +86,7 @@ def to_record(metrics: StepMetrics, step: int, tokens_before: int, seconds: floa
         by_expert = load.sum(axis=1)
         record["load"] = _shares(by_expert / np.maximum(by_expert.sum(axis=1, keepdims=True), 1))
         record["dropped"] = _shares(dropped / by_choice)
+        record["dead"] = (by_expert == 0).sum(axis=1).tolist()
         record["router_entropy"] = [_number(value) for value in np.asarray(counts.entropy)]
     return record
 

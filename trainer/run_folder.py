@@ -40,6 +40,7 @@ class RunResult:
         input_seconds: of `seconds`, those spent on waiting for batches.
         flops: of all updates, in closed form.
         skipped: updates whose gradient was not finite.
+        roll_backs: times that the run went back to a healthy checkpoint (events.jsonl).
     """
 
     run_dir: str
@@ -53,11 +54,12 @@ class RunResult:
     input_seconds: float
     flops: int
     skipped: int
+    roll_backs: int = 0
 
 
 def run_identity(version_id: str, config: TrainingConfig, seed: int) -> dict[str, Any]:
     """Return what a run's weights are a function of; its sha256_json is the run's fingerprint."""
-    training = config.training.model_dump(include={"steps", "batch_rows", "loss_chunk"})
+    training = config.training.model_dump(include={"steps", "batch_rows", "micro_batches", "loss_chunk"})
     return {
         "version": version_id,
         "seed": seed,
@@ -65,6 +67,7 @@ def run_identity(version_id: str, config: TrainingConfig, seed: int) -> dict[str
         "optimizer": config.optimizer.model_dump(),
         "mixture": config.mixture,
         "training": training,
+        "stability": config.stability.model_dump(),
         "code": code_identity("trainer.loop"),
         "libraries": {name: library_version(name) for name in LIBRARIES},
     }
@@ -133,8 +136,8 @@ def _require_same(run: dict[str, Any], identity: dict[str, Any], run_dir: str) -
     old = {
         "version": run["version"]["id"],
         "seed": run["seed"],
-        **{part: run["config"].get(part) for part in ("model", "optimizer", "mixture")},
-        "training": {key: run["config"]["training"][key] for key in identity["training"]},
+        **{part: run["config"].get(part) for part in ("model", "optimizer", "mixture", "stability")},
+        "training": {key: run["config"]["training"].get(key) for key in identity["training"]},
         "code": run["code"],
         "libraries": run["libraries"],
     }
