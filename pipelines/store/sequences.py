@@ -6,20 +6,20 @@ S sequence length. A record holds S + 1 token ids: inputs are the first S, targe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.store.hashing import DIGEST_BYTES
 from pipelines.store.tfrecord import decode_example, encode_example
 
+_UINT32 = np.dtype("<u4")
 FEATURES = ("document_ids", "document_offsets", "segment_bounds", "tokens")
 
 
-@dataclass(frozen=True)
-class SequenceRecord:
+class SequenceRecord(NamedTuple):
     """One packed sequence.
 
     Attributes:
@@ -41,8 +41,8 @@ def encode_sequence(record: SequenceRecord) -> bytes:
     layout = _layout(len(record.document_ids), len(record.tokens), little)
     return layout.join(
         b"".join(record.document_ids),
-        np.asarray(record.document_offsets, "<u4").tobytes(),
-        np.asarray(record.segment_bounds, "<u4").tobytes(),
+        np.asarray(record.document_offsets, _UINT32).tobytes(),
+        np.asarray(record.segment_bounds, _UINT32).tobytes(),
         record.tokens.astype(little, copy=False).tobytes(),
     )
 
@@ -58,8 +58,8 @@ def decode_sequence(payload: bytes, token_dtype: str) -> SequenceRecord:
     if missing:
         raise ValueError(f"the record lacks the features {', '.join(missing)}")
     ids = features["document_ids"]
-    bounds = np.frombuffer(features["segment_bounds"], "<u4")
-    offsets = np.frombuffer(features["document_offsets"], "<u4")
+    bounds = np.frombuffer(features["segment_bounds"], _UINT32)
+    offsets = np.frombuffer(features["document_offsets"], _UINT32)
     if len(ids) != DIGEST_BYTES * len(offsets) or len(bounds) != len(offsets) + 1:
         raise ValueError(
             f"{len(ids)} bytes of document ids, {len(offsets)} offsets and {len(bounds)} bounds do not fit"
@@ -92,7 +92,7 @@ class SequenceReader:
         """
         contents = list(map(self._contents, payloads))
         tokens = np.frombuffer(b"".join([tokens for _, tokens in contents]), self._dtype)
-        return tokens.reshape(-1, self._tokens), [np.frombuffer(bounds, "<u4") for bounds, _ in contents]
+        return tokens.reshape(-1, self._tokens), [np.frombuffer(bounds, _UINT32) for bounds, _ in contents]
 
     def _contents(self, payload: bytes) -> tuple[bytes, bytes]:
         """Return the contents of `segment_bounds` and `tokens`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +18,7 @@ import google_crc32c
 import numpy as np
 
 from pipelines.store.files import (
+    WRITE_BUFFER_BYTES,
     AtomicFile,
     FileDigest,
     StoreError,
@@ -29,7 +31,6 @@ from pipelines.store.files import (
 HEADER_BYTES = 12
 FOOTER_BYTES = 4
 _CRC_MASK_DELTA = 0xA282EAD8
-_HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 
 
@@ -41,8 +42,14 @@ def masked_crc(data: bytes) -> int:
 
 def frame(payload: bytes) -> bytes:
     """Return the bytes of one TFRecord."""
-    length = struct.pack("<Q", len(payload))
-    return b"".join((length, _FOOTER.pack(masked_crc(length)), payload, _FOOTER.pack(masked_crc(payload))))
+    return b"".join((_header(len(payload)), payload, _FOOTER.pack(masked_crc(payload))))
+
+
+@lru_cache(maxsize=1 << 12)
+def _header(length: int) -> bytes:
+    """Return the length of a payload with its CRC."""
+    packed = struct.pack("<Q", length)
+    return packed + _FOOTER.pack(masked_crc(packed))
 
 
 def _varint(value: int) -> bytes:
@@ -129,10 +136,21 @@ class ShardWriter:
         self._url = url
         self._file = AtomicFile(url)
         self._offsets = [0]
+        self._waiting: list[bytes] = []
+        self._written = 0
 
     def write(self, payload: bytes) -> None:
         """Append one record."""
-        self._offsets.append(self._offsets[-1] + self._file.write(frame(payload)))
+        framed = frame(payload)
+        self._offsets.append(self._offsets[-1] + len(framed))
+        self._waiting.append(framed)
+        if self._offsets[-1] - self._written > WRITE_BUFFER_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Hash and write in one go what would cost more by the record."""
+        self._written += self._file.write(b"".join(self._waiting))
+        self._waiting.clear()
 
     @property
     def records(self) -> int:
@@ -145,6 +163,12 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None:
+            try:
+                self._flush()
+            except BaseException:
+                self._file.discard()
+                raise
         self._file.__exit__(kind, error, trace)
         if kind is None:
             self.digest = self._file.digest
@@ -182,11 +206,11 @@ class ShardReader:
 
     def _unframe(self, framed: bytes, number: int) -> bytes:
         payload = framed[HEADER_BYTES:-FOOTER_BYTES]
-        sound = len(framed) >= HEADER_BYTES + FOOTER_BYTES
-        if sound:
-            length, length_crc = _HEADER.unpack_from(framed)
-            (payload_crc,) = _FOOTER.unpack_from(framed, len(framed) - FOOTER_BYTES)
-            sound = (length, length_crc, payload_crc) == (len(payload), masked_crc(framed[:8]), masked_crc(payload))
+        sound = (
+            len(framed) >= HEADER_BYTES + FOOTER_BYTES
+            and framed[:HEADER_BYTES] == _header(len(payload))
+            and framed[-FOOTER_BYTES:] == _FOOTER.pack(masked_crc(payload))
+        )
         if not sound:
             raise StoreError(
                 f"{self._url}: record {number} is damaged (length or CRC is wrong); run `glam verify`, delete the "
