@@ -45,25 +45,42 @@ class Matches:
         return Matches(self.words[chosen] - first_word, self.ngrams[chosen], self.lengths[chosen])
 
 
+class _BitTable:
+    """A bit for each value of some bits of a hash: those that `skip` of the first leave.
+
+    Args:
+        hashes: whose bits are set.
+        bits: looked at.
+        skip: of the hashes' first bits.
+    """
+
+    def __init__(self, hashes: Words, bits: int, skip: int) -> None:
+        self._left, self._right = np.uint64(skip), np.uint64(64 - bits)
+        places = np.sort((hashes << self._left) >> self._right)
+        bytes_, firsts = np.unique(places >> np.uint64(3), return_index=True)
+        flags = np.left_shift(1, (places & np.uint64(7)).astype(np.uint8), dtype=np.uint8)
+        self.table = np.zeros(1 << (bits - 3), np.uint8)
+        self.table[bytes_.astype(np.int64)] = np.bitwise_or.reduceat(flags, firsts)
+
+    def has(self, hashes: Words) -> NDArray[np.bool_]:
+        """Tell of each hash whether its bit is set."""
+        places = (hashes << self._left) >> self._right
+        flags = self.table[(places >> np.uint64(3)).view(np.int64)]
+        return ((flags >> (places.astype(np.uint8) & 7)) & 1).view(np.bool_)
+
+
 class _Filter:
-    """A bit table over the first bits of sorted hashes: what it does not have is not among them."""
+    """Two bit tables over different bits of some hashes: what either does not have is not among them."""
 
     def __init__(self, hashes: Words) -> None:
         bits = min(max((16 * len(hashes)).bit_length(), _FILTER_BITS[0]), _FILTER_BITS[1])
-        self._shift = np.uint64(64 - bits)
-        places = hashes >> self._shift
-        bytes_, firsts = np.unique(places >> np.uint64(3), return_index=True)
-        self._table = np.zeros(1 << (bits - 3), np.uint8)
-        if len(hashes):
-            flags = np.left_shift(1, (places & np.uint64(7)).astype(np.uint8), dtype=np.uint8)
-            self._table[bytes_.astype(np.int64)] = np.bitwise_or.reduceat(flags, firsts)
-        self.nbytes = self._table.nbytes
+        self._tables = [_BitTable(hashes, bits, skip) for skip in (0, bits)]
+        self.nbytes = sum(table.table.nbytes for table in self._tables)
 
     def candidates(self, hashes: Words) -> Offsets:
         """Return where hashes may be among those of the table."""
-        places = hashes >> self._shift
-        flags = self._table[(places >> np.uint64(3)).astype(np.int64)]
-        return np.flatnonzero((flags >> (places & np.uint64(7)).astype(np.uint8)) & 1)
+        places = np.flatnonzero(self._tables[0].has(hashes))
+        return places[self._tables[1].has(hashes[places])]
 
 
 class NgramSet:
@@ -120,8 +137,9 @@ class NgramSet:
         first, anchors, table = self._widths[width]
         places = table.candidates(hashes)
         low = np.searchsorted(anchors, hashes[places], "left")
+        there = anchors[np.minimum(low, len(anchors) - 1)] == hashes[places]
+        places, low = places[there], low[there]
         counts = np.searchsorted(anchors, hashes[places], "right") - low
-        places, low, counts = (array[counts > 0] for array in (places, low, counts))
         chunk = (np.cumsum(counts) - counts) // PAIRS
         for begin, end in _runs(chunk):
             sizes = counts[begin:end]

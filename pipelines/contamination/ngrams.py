@@ -14,7 +14,7 @@ In: examples by task. Out, under `ngrams/`, little-endian (W words of all exampl
     postings.bin  (P,) {example uint32, position uint32}: an example, and the word in it where it first has the n-gram
     header.json   {"widths": {WIDTH: n-grams}, "tasks": [{"task", "first", "examples", "without_words", "n"}]}
 and `examples.parquet`. Building holds 16 bytes for each n-gram, 8 for each word and about 100 for PARTITION n-grams;
-a worker maps about 33 bytes for each distinct n-gram and 8 for each word, and holds a filter of 2 to 4 bytes each.
+a worker maps about 33 bytes for each distinct n-gram and 8 for each word, and holds filters of 4 to 8 bytes each.
 """
 
 from __future__ import annotations
