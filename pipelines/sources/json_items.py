@@ -65,6 +65,7 @@ class _Items:
         # How an item of this file begins: as far as expected, then as learned from the first.
         self._start = _start(json.dumps(first_key).encode()) if first_key else None
         self._learned = False
+        self._damaged = False
 
     def items(self) -> Iterator[Item | Record]:
         scanner = self._scanner
@@ -85,8 +86,8 @@ class _Items:
                 scanner.skip(1)
                 self._closing = b"]" if following == b"[" else b"}"
             else:
-                yield self._garbage(offset)
-        if self._closing is not None:
+                yield self._pass_over(offset, "bytes that belong to no item")
+        if self._closing is not None and not self._damaged:
             yield Record(scanner.offset, 0, Quarantined("bad_json", "the file ends before its closing bracket"))
 
     def _at_item(self) -> bool:
@@ -95,13 +96,13 @@ class _Items:
             return self._start is not None and self._start.match(self._scanner.peek(_START_BYTES)) is not None
         return self._scanner.peek(1) == (b"{" if self._closing == b"]" else b'"')
 
-    def _garbage(self, offset: int) -> Record:
-        """Pass over what is no item: to the next that begins like the others, or to damage or the end."""
-        passed = self._scanner.skip(1)
-        passed += self._skip_to_start()
+    def _pass_over(self, offset: int, problem: str) -> Record:
+        """Pass over what is broken or no item: to the next that begins like the others, or to damage or the end."""
+        passed = self._scanner.skip(1) + self._skip_to_start()
         if damage := self._scanner.take_damage():
+            self._damaged = True
             return damaged(offset, passed, damage)
-        return Record(offset, passed, Quarantined("bad_json", f"{passed} bytes that belong to no item"))
+        return Record(offset, passed, Quarantined("bad_json", problem))
 
     def _skip_to_start(self) -> int:
         if self._start:
@@ -120,24 +121,14 @@ class _Items:
             found = _parse(window, in_object=self._in_object())
             if isinstance(found, Item) and found.raw_bytes <= self._limit:
                 if self._in_object() and _holds_another(found.value):
-                    return self._broken(offset, window, "it holds the next")
+                    return self._pass_over(offset, "it holds the next")
                 return self._sound(offset, scanner.read(found.raw_bytes), found)
             if isinstance(found, _Unfinished) and len(window) == size:
                 size *= 4
             elif isinstance(found, _Wrong) or len(window) <= self._limit:
-                return self._broken(offset, window, str(found))
+                return self._pass_over(offset, str(found))
             else:
                 return Record(offset, scanner.skip(len(window)) + self._skip_to_start(), Skipped(TOO_LARGE))
-
-    def _broken(self, offset: int, window: bytes, problem: str) -> Record:
-        """Pass over a broken item: to where the next begins, or to damage or the end."""
-        if self._start and (following := self._start.search(window, 1)):
-            passed = self._scanner.skip(following.start())
-        else:
-            passed = self._scanner.skip(len(window)) + self._skip_to_start()
-            if damage := self._scanner.take_damage():
-                return damaged(offset, passed, damage)
-        return Record(offset, passed, Quarantined("bad_json", problem))
 
     def _in_object(self) -> bool:
         return self._scanner.peek(1) == b'"'
