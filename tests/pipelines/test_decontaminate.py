@@ -170,6 +170,24 @@ def test_after_removal_the_versions_are_clean_and_what_was_found_is_still_told(r
         assert version.id != reported.versions[name].id
 
 
+def test_spans_are_cut_before_tokenizer_classifier_and_scores_see_a_text(small_config, small_build, folder, examples):
+    spans = set_overrides(folder, remove="spans", window_characters=0, piece_characters=1)
+    made = run_build(small_config, small_build[1], overrides=spans)
+    for name in ("tokenizer", "classifier"):
+        texts = read_table(f"{stage_of(made, name).url}/train_sample.parquet", ["text"]).column("text").to_pylist()
+        assert len(texts) > 50
+        assert all(naive_matches(text, examples, N) == [] for text in texts)
+    for version in made.versions.values():
+        for component in version.components:
+            texts = packed_texts_of(version, component).values()
+            assert all(naive_matches(text, examples, N) == [] for text in texts)
+    assert "training" in stage_of(made, "quality").manifest["inputs"]
+    rows = [document for document in documents_of(made) if document["decontaminate.spans"]]
+    account = read_account(stage_of(made, "account"))
+    cut = sum(jobs["decontaminate"]["bytes"]["dropped"].get("contaminated_spans", 0) for jobs in account.values())
+    assert cut == sum(len(row["text"].encode()) - row["decontaminate.text_bytes"] for row in rows) > 1000
+
+
 def test_a_version_that_was_not_compared_says_what_to_do(small_build):
     made, store = small_build
     with pytest.raises(ContaminationError, match=r"decontaminate\.folder"):
