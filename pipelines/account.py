@@ -16,6 +16,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.corpus import Corpus
 from pipelines.documents import read_batches
@@ -82,13 +83,13 @@ def _outcomes(job: str, verdicts: pa.Array) -> Iterable[tuple[str, np.ndarray]]:
         verdicts = verdicts.fill_null(OUT)
     elif job in ("holdout", "decontaminate"):
         if job == "decontaminate":  # it repeats the split of what is not trained on
-            taken = pa.compute.match_substring_regex(verdicts, "^(train$|contaminated)")
-            verdicts = pa.compute.if_else(taken, verdicts, None)
-        verdicts = pa.compute.replace_substring_regex(verdicts, "^train$", OUT)
+            taken = pc.match_substring_regex(verdicts, "^(train$|contaminated)")
+            verdicts = pc.if_else(taken, verdicts, None)
+        verdicts = pc.replace_substring_regex(verdicts, "^train$", OUT)
     else:
-        verdicts = pa.compute.if_else(verdicts, OUT, DROPPED_AS[job])
-    for outcome in pa.compute.unique(verdicts.drop_null()).to_pylist():
-        yield outcome, pa.compute.equal(verdicts, outcome).fill_null(False).to_numpy(zero_copy_only=False)
+        verdicts = pc.if_else(verdicts, OUT, DROPPED_AS[job])
+    for outcome in pc.unique(verdicts.drop_null()).to_pylist():
+        yield outcome, pc.equal(verdicts, outcome).fill_null(False).to_numpy(zero_copy_only=False)
 
 
 def run(corpus: Corpus) -> FinishedStage:

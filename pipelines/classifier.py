@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.collect import SAMPLE_SCHEMA, Rule, collect_texts
 from pipelines.config import Quality, Selector
@@ -192,7 +193,7 @@ def _figures(table: pa.Table, classifiers: list[LinearClassifier], folds: Folds)
     """Return AUC, precision and reliability of documents, each scored by the model of its fold."""
     fold = folds.of(ids_of(table.column("id").combine_chunks()))
     scores = score_by_fold(classifiers, table.column("text").combine_chunks(), fold)
-    return class_figures(scores, pa.compute.equal(table.column("label"), POSITIVE).to_numpy())
+    return class_figures(scores, pc.equal(table.column("label"), POSITIVE).to_numpy())
 
 
 def class_figures(scores: np.ndarray, positive: np.ndarray) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.contamination.cuts import trained_texts
 from pipelines.corpus import Corpus
@@ -134,10 +135,10 @@ def cut_to_quotas(sample: pa.Table, quotas: Mapping[str, int]) -> pa.Table:
     Labels without a quota stay whole. A cut never splits a character, so it may leave up to three bytes unused.
     """
     parts = []
-    for label in pa.compute.unique(sample.column("label")).to_pylist():
-        part = sample.filter(pa.compute.equal(sample.column("label"), label))
+    for label in pc.unique(sample.column("label")).to_pylist():
+        part = sample.filter(pc.equal(sample.column("label"), label))
         if label in quotas:
-            ends = np.cumsum(pa.compute.binary_length(part.column("text").cast(pa.large_binary())).to_numpy())
+            ends = np.cumsum(pc.binary_length(part.column("text").cast(pa.large_binary())).to_numpy())
             whole = int(np.searchsorted(ends, quotas[label], side="right"))
             left = quotas[label] - (int(ends[whole - 1]) if whole else 0)
             cut = part.slice(whole, 1).to_pylist()

@@ -16,7 +16,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from pipelines.config import CorpusConfig
-from pipelines.documents import DECISION_SCHEMAS, read_batches, write_parquet
+from pipelines.documents import DECISION_SCHEMAS, TableWriter, read_batches
 from pipelines.engine import Engine, read_results, read_work_list, write_results, write_work_list
 from pipelines.progress import report
 from pipelines.store.hashing import part_name
@@ -125,25 +125,30 @@ class DecideShard(beam.DoFn):
         """Return the decision columns (without `id`) and counts {reason or `in`/`out`: n} of a batch."""
 
     def process(self, work: dict[str, Any]) -> Iterable[dict[str, Any]]:
-        """Write one decision shard."""
+        """Write one decision shard, a row group at a time."""
         self.begin(work)
-        schema = DECISION_SCHEMAS[self.job]
-        batches, counts = [], {"in": 0, "out": 0}
+        schema, counts = DECISION_SCHEMAS[self.job], {"in": 0, "out": 0}
         decisions = {job: (work["decisions"][job], names) for job, names in self.decision_columns.items()}
-        for batch in read_batches(work["documents"], self.columns, decisions):
-            columns, counted = self.decide(batch)
-            arrays = [batch["id"], *(pa.array(columns[name], schema.field(name).type) for name in schema.names[1:])]
-            batches.append(pa.record_batch(arrays, schema=schema))
-            for reason, number in counted.items():
-                counts[reason] = counts.get(reason, 0) + number
-            report(len(batch["id"]))
-        yield write_decision(work, pa.Table.from_batches(batches, schema), counts) | self.figures()
+        with TableWriter(work["output"], schema) as writer:
+            for batch in read_batches(work["documents"], self.columns, decisions):
+                columns, counted = self.decide(batch)
+                arrays = [batch["id"], *(pa.array(columns[name], schema.field(name).type) for name in schema.names[1:])]
+                writer.write(pa.record_batch(arrays, schema=schema))
+                for reason, number in counted.items():
+                    counts[reason] = counts.get(reason, 0) + number
+                report(len(batch["id"]))
+        yield _written(work, writer, counts) | self.figures()
 
 
 def write_decision(work: Mapping[str, Any], table: pa.Table, counts: Mapping[str, int]) -> dict[str, Any]:
     """Write a decision shard and return the result that goes to the driver."""
-    digest = write_parquet(work["output"], table)
-    file = StoredFile.of(work["output_path"], digest, rows=table.num_rows)
+    with TableWriter(work["output"], table.schema) as writer:
+        writer.write_table(table)
+    return _written(work, writer, counts)
+
+
+def _written(work: Mapping[str, Any], writer: TableWriter, counts: Mapping[str, int]) -> dict[str, Any]:
+    file = StoredFile.of(work["output_path"], writer.digest, rows=writer.rows)
     return {"source": work["source"], "file": file.to_json(), "counts": dict(counts)}
 
 

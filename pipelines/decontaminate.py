@@ -18,6 +18,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.contamination.cuts import Span, text_without
@@ -114,7 +115,7 @@ class _WriteFrequent(beam.DoFn):
 
 
 def _trained(batch: dict[str, Any]) -> pa.Array:
-    return pa.compute.equal(batch["holdout.split"], "train").fill_null(False)
+    return pc.equal(batch["holdout.split"], "train").fill_null(False)
 
 
 def _matches(ngrams: NgramSet, texts: pa.Array) -> Iterator[tuple[WordBatch, NDArray[np.int64], Matches]]:
@@ -154,9 +155,9 @@ class _Compare(DecideShard):
         rows = np.flatnonzero(trained.to_numpy(zero_copy_only=False))
         columns: dict[str, list[Any]] = {
             "split": batch["holdout.split"].to_pylist(),
-            "matches": pa.compute.if_else(trained, 0, None).to_pylist(),
+            "matches": pc.if_else(trained, 0, None).to_pylist(),
             "spans": [None] * len(trained),
-            "text_bytes": pa.compute.if_else(trained, batch["text_bytes"], None).to_pylist(),
+            "text_bytes": pc.if_else(trained, batch["text_bytes"], None).to_pylist(),
         }
         texts = batch["text"].filter(trained)
         first = 0

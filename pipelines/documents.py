@@ -7,7 +7,9 @@ that needs documents and what earlier jobs said of them streams a few files toge
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import ExitStack, suppress
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -65,11 +67,50 @@ DECISION_SCHEMAS = {
 
 def write_parquet(url: str, table: pa.Table) -> FileDigest:
     """Write a table as one Parquet file; equal tables give equal bytes."""
-    with AtomicFile(url) as file:
-        pq.write_table(
-            table.combine_chunks(), file, row_group_size=ROW_GROUP_ROWS, compression="zstd", write_statistics=False
-        )
-    return file.digest
+    with TableWriter(url, table.schema) as writer:
+        writer.write_table(table)
+    return writer.digest
+
+
+class TableWriter:
+    """Writes a Parquet file a row group at a time, so that no more than one is held in memory.
+
+    Args:
+        url: of the file, which appears when the writer is closed without an error.
+        schema: of the table.
+    """
+
+    def __init__(self, url: str, schema: pa.Schema) -> None:
+        self.rows = 0
+        self._file = AtomicFile(url)
+        self._writer = pq.ParquetWriter(self._file, schema, compression="zstd", write_statistics=False)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Write a row group: ROW_GROUP_ROWS rows, the last may have fewer; none where there is no row."""
+        if batch.num_rows:
+            self._writer.write_batch(batch, row_group_size=ROW_GROUP_ROWS)
+            self.rows += batch.num_rows
+
+    def write_table(self, table: pa.Table) -> None:
+        """Write the row groups of a whole table."""
+        for batch in table.combine_chunks().to_batches(ROW_GROUP_ROWS):
+            self.write(batch)
+
+    @property
+    def digest(self) -> FileDigest:
+        """Size and hash of the closed file."""
+        return self._file.digest
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._file if kind is None else suppress(Exception):
+            self._writer.close()
+        if kind is not None:
+            self._file.discard()
 
 
 def read_table(url: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -106,31 +147,39 @@ def read_batches(
     Raises:
         StoreError: when a file is damaged or a decision table does not belong to these documents.
     """
-    tables = {job: read_table(url, ["id", *names]) for job, (url, names) in decisions.items()}
-    start = 0
+    wanted = ["id", *(name for name in columns if name != "id")]
+    with ExitStack() as files:
+        documents = _open_table(files, documents_url)
+        tables = {job: (url, _open_table(files, url), names) for job, (url, names) in decisions.items()}
+        for url, table, _ in tables.values():
+            if table.metadata.num_rows != documents.metadata.num_rows:
+                raise StoreError(f"{url}: it has another number of rows than {documents_url}; build again")
+        for group in range(documents.num_row_groups):
+            batch = _read_group(documents_url, documents, group, wanted)
+            for job, (url, table, names) in tables.items():
+                decided = _read_group(url, table, group, ["id", *names])
+                if not decided["id"].equals(batch["id"]):
+                    raise StoreError(
+                        f"{url}: its ids are not those of {documents_url}; delete the stage {job!r} and build again"
+                    )
+                batch |= {f"{job}.{name}": decided[name] for name in names}
+            yield batch
+
+
+def _open_table(files: ExitStack, url: str) -> pq.ParquetFile:
     try:
-        with open_read(documents_url) as file:
-            parquet = pq.ParquetFile(file)
-            for table in tables.values():
-                if table.num_rows != parquet.metadata.num_rows:
-                    raise StoreError(f"{documents_url}: a decision table has another number of rows; build again")
-            wanted = ["id", *(name for name in columns if name != "id")]
-            for group in range(parquet.num_row_groups):
-                rows = parquet.read_row_group(group, wanted)
-                batch = {name: rows.column(name).combine_chunks() for name in wanted}
-                for job, table in tables.items():
-                    part = table.slice(start, rows.num_rows)
-                    if not part.column("id").combine_chunks().equals(batch["id"]):
-                        raise StoreError(
-                            f"{decisions[job][0]}: its ids are not those of {documents_url}; "
-                            f"delete the stage {job!r} and build again"
-                        )
-                    for name in decisions[job][1]:
-                        batch[f"{job}.{name}"] = part.column(name).combine_chunks()
-                start += rows.num_rows
-                yield batch
+        return pq.ParquetFile(files.enter_context(open_read(url)))
     except (pa.ArrowException, OSError) as error:
-        raise damaged(documents_url, error) from error
+        raise damaged(url, error) from error
+
+
+def _read_group(url: str, table: pq.ParquetFile, group: int, columns: Sequence[str]) -> dict[str, Any]:
+    """Return the columns of a row group; every table of a shard has its rows in the same groups."""
+    try:
+        rows = table.read_row_group(group, columns)
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(url, error) from error
+    return {name: rows.column(name).combine_chunks() for name in columns}
 
 
 def ids_of(array: pa.Array) -> np.ndarray:

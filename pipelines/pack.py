@@ -17,6 +17,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.corpus import Corpus
 from pipelines.documents import ID_TYPE, ids_of, read_batches
@@ -78,10 +79,10 @@ class _Route(beam.DoFn):
         return decisions
 
     def _chosen(self, batch: dict[str, Any]) -> Iterator[tuple[bytes, bytes]]:
-        chosen = pa.compute.is_in(batch["training.split"], value_set=pa.array(self._splits))
+        chosen = pc.is_in(batch["training.split"], value_set=pa.array(self._splits))
         for name in ("sample.keep", "subset.random"):
             if name in batch:
-                chosen = pa.compute.and_(chosen, batch[name].fill_null(False))
+                chosen = pc.and_(chosen, batch[name].fill_null(False))
         mask = chosen.fill_null(False)
         ids = ids_of(batch["id"])[mask.to_numpy(zero_copy_only=False)]
         for identifier, tokens in zip(ids, batch["tokenize.tokens"].filter(mask).to_pylist(), strict=True):

@@ -17,6 +17,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.corpus import Corpus, run_decision_stage, write_decision
 from pipelines.documents import DECISION_SCHEMAS, ids_of, read_batches
@@ -40,7 +41,7 @@ def _scored(work: dict[str, Any]) -> Iterator[dict[str, Any]]:
     }
     for batch in read_batches(work["documents"], (), decisions):
         scores = batch["quality.score"]
-        train = pa.compute.equal(batch["training.split"], "train").fill_null(False).to_numpy(zero_copy_only=False)
+        train = pc.equal(batch["training.split"], "train").fill_null(False).to_numpy(zero_copy_only=False)
         yield {
             "ids": ids_of(batch["id"]),
             "scores": scores.fill_null(0).to_numpy(),

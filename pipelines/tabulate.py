@@ -17,6 +17,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.contamination.matching import task_of
 from pipelines.contamination.results import SHOWN, TASK_SCHEMA, task_path
@@ -64,14 +65,14 @@ class _GatherShard(beam.DoFn):
     def _chosen(self, work: dict[str, Any], ids: pa.Array) -> np.ndarray:
         """Tell of each of `ids` whether the version trains on it."""
         table = read_table(work["decisions"]["training"], ["id", "split"])
-        taken = pa.compute.equal(table["split"], "train").fill_null(False)
+        taken = pc.equal(table["split"], "train").fill_null(False)
         variant = self._variants.get(work["component"])
         for job in VARIANT_JOBS.get(variant or "", ()):
             decision = read_table(work["decisions"][job], ["id", CHOSEN_BY[job]])
-            taken = pa.compute.and_(taken, decision[CHOSEN_BY[job]].fill_null(False))
+            taken = pc.and_(taken, decision[CHOSEN_BY[job]].fill_null(False))
         if variant is None:
             return np.zeros(len(ids), np.bool_)
-        rows = pa.compute.index_in(ids, value_set=table["id"].combine_chunks())
+        rows = pc.index_in(ids, value_set=table["id"].combine_chunks())
         return taken.take(rows).to_numpy(zero_copy_only=False)
 
 
