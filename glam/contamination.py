@@ -53,7 +53,8 @@ def _figures(figures: dict[str, int]) -> dict[str, Any]:
 def dirty_examples(found: VersionContamination, task: str, most: int) -> list[dict[str, Any]]:
     """Return the first dirty examples of a task, with what each shares with the documents that are named for it."""
     rows = [row for row in found.flags(task).to_pylist() if row["dirty"]][:most]
-    texts = found.examples(task).take([row["example"] for row in rows]).to_pylist()
+    examples = found.examples(task)
+    texts = [example for row in rows for example in examples.slice(row["example"], 1).to_pylist()]
     return [_described(row, example) for row, example in zip(rows, texts, strict=True)]
 
 

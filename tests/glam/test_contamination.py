@@ -56,6 +56,11 @@ def test_dirty_examples_are_shown_with_what_they_share_and_where(glam: Run) -> N
     assert "site3" not in printed
 
 
+def test_a_task_without_dirty_examples_shows_none(glam: Run) -> None:
+    assert json.loads(glam("--task", "absent", "--json").stdout)["shown"] == []
+    assert "0 of 0 examples are dirty in all" in glam("--task", "absent").stdout
+
+
 def test_an_unknown_task_is_answered_with_those_there_are(glam: Run) -> None:
     with pytest.raises(GlamError, match="no such task; version all has absent, task"):
         glam("--task", "other")
