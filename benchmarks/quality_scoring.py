@@ -41,9 +41,9 @@ def order(key: bytes) -> int:
 
 
 def train(folder: Path, dimension: int, buckets: int) -> LinearClassifier:
-    """Train on real text whose classes mean nothing: speed does not depend on what the weights say."""
+    """Train on real texts, every other one called positive, until their pages have scores of all sizes."""
     settings = QualitySettings(
-        dimension=dimension, buckets=buckets, epochs=1, pieces_per_document=200, positives_per_source=20_000
+        dimension=dimension, buckets=buckets, epochs=4, pieces_per_document=200, positives_per_source=20_000
     )
     examples: list[Example] = []
     for number, text in enumerate(texts()):
