@@ -263,7 +263,8 @@ def explanation_table(answer: Mapping[str, Any]) -> None:
 
 def _fate(answer: Mapping[str, Any]) -> str:
     """Say what became of a document."""
-    model = f"scored by the model of fold {answer['fold']}, which did not learn from it"
+    cross_fitted = f"scored by the model of fold {answer['fold']}, which did not learn from it"
+    model = "scored by an existing model" if answer["folds"] == 1 else cross_fitted
     if answer["dropped"]:
         return f"{model}; dropped before: {answer['dropped']}"
     if answer["keep"] is None:
