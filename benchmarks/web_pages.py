@@ -27,10 +27,10 @@ _TEXT_NODE = re.compile(rb">([^<>]{24,})<")
 _HTTP = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n"
 
 
-def write_pages(folder: Path, pages: int, pages_a_file: int = 1000) -> list[Path]:
-    """Write WARC files with `pages` pages in all and return their paths."""
+def write_pages(folder: Path, pages: int, pages_a_file: int = 1000, different: int | None = None) -> list[Path]:
+    """Write WARC files with `pages` pages in all, made of the first `different` ones, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    source = islice(_pages(), pages)
+    source = islice(_pages(different), pages)
     paths = [folder / f"pages-{number:05d}.warc.gz" for number in range(-(-pages // pages_a_file))]
     for path in paths:
         with path.open("wb") as file:
@@ -39,10 +39,10 @@ def write_pages(folder: Path, pages: int, pages_a_file: int = 1000) -> list[Path
     return paths
 
 
-def _pages() -> Iterator[tuple[str, bytes]]:
-    """Yield (url, HTML) without end: all pages as they are, then again and again with other words."""
+def _pages(different: int | None) -> Iterator[tuple[str, bytes]]:
+    """Yield (url, HTML) without end: the pages as they are, then again and again with other words."""
     for turn in count():
-        for url, page in _originals():
+        for url, page in islice(_originals(), different):
             yield (url, page) if turn == 0 else (f"{url}#{turn}", _TEXT_NODE.sub(_other_words(turn), page))
 
 

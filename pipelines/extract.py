@@ -40,6 +40,7 @@ from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFil
 PACKAGES = ("fastwarc", "mwparserfromhell", "pyarrow", "pyyaml", "resiliparse", "zstandard")
 ROW_SCHEMA = pa.schema([*DOCUMENT_SCHEMA, ("file", pa.string()), ("offset", pa.int64())])
 _FLUSH_CHARACTERS = 1 << 21
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")  # text travels through the shuffle at a third of its size
 _REPORT_BYTES = 1 << 18
 
 
@@ -139,7 +140,7 @@ def _packed(waiting: dict[int, list[tuple[Any, ...]]]) -> Iterator[tuple[int, by
     for address, rows in waiting.items():
         columns = [pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), ROW_SCHEMA, strict=True)]
         sink = io.BytesIO()
-        with pa.ipc.new_stream(sink, ROW_SCHEMA) as writer:
+        with pa.ipc.new_stream(sink, ROW_SCHEMA, options=_COMPRESSED) as writer:
             writer.write_batch(pa.record_batch(columns, schema=ROW_SCHEMA))
         yield address, sink.getvalue()
 
