@@ -6,8 +6,8 @@
 
 `outcome` is exactly one of (record.py)
 
-    Used(texts)                  one or several `Text(text, title, url, date, part)`, normalized, never empty; none where
-                                 the text is in the document of another record (`JOINED`: an answer, a reply)
+    Used(texts)                  one or several `Text(text, title, url, date, part)`, normalized, never empty; none
+                                 where the text is in another record's document (`JOINED`: an answer, a reply)
     Skipped(reason)              a sound record that gives no document: a redirect, a request, a page without text
     Quarantined(reason, detail)  a damaged record
 
@@ -17,7 +17,7 @@ missing nobody knows how many records are; that counts as one. Only a file that 
 `SourceError` (errors.py).
 
 The way of the bytes: file → `decompression.decompressed` (blocks, member starts, damage) → `scanner.Scanner` (lines,
-sizes, searches) → a reader; `archive.contents` gives the members of a zip archive as scanners. Readers that join records
-(`joining.py`) sort them on the local disk first (`spill.py`); rows of fields share `fields.py`. A new format is one file
-with an options model and a `Reader`, and a line in registry.py. `locate.py` finds the files.
+sizes, searches) → a reader; `archive.contents` gives the members of a zip archive as scanners. Readers that join
+records (`joining.py`) sort them on the local disk first (`spill.py`); rows of fields share `fields.py`. A new format
+is one file with an options model and a `Reader`, and a line in registry.py. `locate.py` finds the files.
 """
