@@ -2,9 +2,11 @@
 what it learned from.
 
 Positives and negatives are declared by source and host; a document that fits both is a positive. A document's fold is
-hash(seed, `fold`, id) mod folds, and model k learns from the training documents of all other folds. Held-out
-documents were seen by no model: the figures are theirs. Where the configuration names an existing model, that one is
-taken instead, as the only fold's: what it was trained on it scores like anything else.
+hash(seed, `fold`, key) mod folds, and model k learns from the training documents of all other folds. The key is the
+host for pages of scored components, so that no page is scored by a model that knows other pages of its site, and the
+id for all other documents. Held-out documents were seen by no model: the figures are theirs. Where the configuration
+names an existing model, that one is taken instead, as the only fold's: what it was trained on it scores like anything
+else.
 
 In: documents, `training`. Out: `models/fold-K.model`; beside the id: the samples. Alone: `python -m
 pipelines.classifier --config FILE --store DIR`.
@@ -12,7 +14,7 @@ pipelines.classifier --config FILE --store DIR`.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -55,9 +57,28 @@ class Folds:
     def __init__(self, seed: int, folds: int) -> None:
         self._draw, self._folds = KeyedHash(seed, "fold"), folds
 
-    def of(self, ids: np.ndarray) -> np.ndarray:
-        """Return the fold, in [0, folds), of each id (dtype V16)."""
-        return np.array([self._draw(bytes(identifier)) % self._folds for identifier in ids], np.int8)
+    def of(self, ids: np.ndarray, hosts: Iterable[str | None]) -> np.ndarray:
+        """Return the fold, in [0, folds), of each document: by its host where one is given, else by its id (V16)."""
+        keys = (host.encode() if host else bytes(identifier) for identifier, host in zip(ids, hosts, strict=True))
+        return np.array([self._draw(key) % self._folds for key in keys], np.int8)
+
+    def of_sample(self, table: pa.Table, scored: Container[str]) -> np.ndarray:
+        """Return the fold of each row of a sample; `scored` are the sources whose hosts stay together."""
+        ids = ids_of(table.column("id").combine_chunks())
+        return self.of(
+            ids, hosts_together(table.column("source").to_pylist(), table.column("host").to_pylist(), scored)
+        )
+
+
+def hosts_together(sources: Iterable[str], hosts: Iterable[str | None], scored: Container[str]) -> Iterator[str | None]:
+    """Yield the host of each document whose site has one fold, None for the others."""
+    return (host if source in scored else None for source, host in zip(sources, hosts, strict=True))
+
+
+def scored_sources(corpus: Corpus) -> list[str]:
+    """Return the sources of the scored components, in order of name."""
+    quality = corpus.config.quality
+    return sorted(source for component in quality.scored for source in corpus.sources_of(component)) if quality else []
 
 
 def run(corpus: Corpus) -> FinishedStage:
@@ -82,7 +103,7 @@ def run(corpus: Corpus) -> FinishedStage:
     models = _train(corpus, stage, quality, samples[0]) if quality.model is None else [_take(stage, quality.model)]
     classifiers = [LinearClassifier.from_bytes(model) for _, model in models]
     folds = Folds(corpus.config.seed, len(models))
-    figures = [_figures(sample, classifiers, folds) for sample in samples]
+    figures = [_figures(sample, classifiers, folds.of_sample(sample, scored_sources(corpus))) for sample in samples]
     summary = {
         "folds": len(models),
         "documents": {label: samples[0].column("label").to_pylist().count(label) for label in (POSITIVE, NEGATIVE)},
@@ -94,6 +115,7 @@ def run(corpus: Corpus) -> FinishedStage:
 
 def _key(corpus: Corpus, quality: Quality, rules: Mapping[str, list[Rule]]) -> StageKey:
     recipe = {"seed": corpus.config.seed, **quality.model_dump(include={"positives", "negatives", "classifier"})}
+    recipe["scored_sources"] = scored_sources(corpus)
     inputs: dict[str, Any] = corpus.inputs("training", sources=rules)
     if quality.model is not None:
         try:
@@ -155,7 +177,7 @@ def _train(corpus: Corpus, stage: OpenStage, quality: Quality, table: pa.Table) 
     """Train a model a fold; return the written files and their bytes."""
     count = quality.classifier.folds
     order = KeyedHash(corpus.config.seed, "classifier")
-    fold = Folds(corpus.config.seed, count).of(ids_of(table.column("id").combine_chunks()))
+    fold = Folds(corpus.config.seed, count).of_sample(table, scored_sources(corpus))
     display = corpus.engine.display
     display.start("train classifier", count, "models")
     models = []
@@ -189,9 +211,8 @@ def _show(display: Display, finished: int, share: float) -> None:
     display.move(finished + share)
 
 
-def _figures(table: pa.Table, classifiers: list[LinearClassifier], folds: Folds) -> dict[str, Any]:
+def _figures(table: pa.Table, classifiers: list[LinearClassifier], fold: np.ndarray) -> dict[str, Any]:
     """Return AUC, precision and reliability of documents, each scored by the model of its fold."""
-    fold = folds.of(ids_of(table.column("id").combine_chunks()))
     scores = score_by_fold(classifiers, table.column("text").combine_chunks(), fold)
     return class_figures(scores, pc.equal(table.column("label"), POSITIVE).to_numpy())
 

@@ -12,6 +12,7 @@ import apache_beam as beam
 import numpy as np
 
 from pipelines.classifier import Folds, model_path, score_by_fold
+from pipelines.collect import host_of
 from pipelines.contamination.cuts import trained_texts
 from pipelines.corpus import Corpus, DecideShard, run_decision_stage
 from pipelines.documents import ids_of
@@ -27,7 +28,7 @@ class _Score(DecideShard):
     """Scores the documents of the scored components that stay."""
 
     job = "quality"
-    columns = ("text",)
+    columns = ("url", "text")
     decision_columns = {"deduplicate": ("reason",)}  # noqa: RUF012 - a constant of the class
 
     def __init__(self, seed: int, components: list[str], model_urls: list[str], cut: bool) -> None:
@@ -56,7 +57,8 @@ class _Score(DecideShard):
             return {"score": [None] * count, "fold": [None] * count}, {}
         stays = batch["deduplicate.reason"].is_null()
         rows = np.flatnonzero(stays.to_numpy(zero_copy_only=False))
-        fold = self._folds.of(ids_of(batch["id"])[rows])
+        hosts = map(host_of, batch["url"].filter(stays).to_pylist())
+        fold = self._folds.of(ids_of(batch["id"])[rows], hosts)
         scores = score_by_fold(self._classifiers, trained_texts(batch).filter(stays), fold)
         self._histogram += np.array(histogram_by_source({"": count_scores(scores)}, HISTOGRAM_BINS)[""])
         columns: dict[str, list[Any]] = {"score": [None] * count, "fold": [None] * count}

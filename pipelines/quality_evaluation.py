@@ -61,7 +61,8 @@ class Training:
 
     def folds(self, texts: Sequence[LabeledText]) -> np.ndarray:
         """Return each text's fold."""
-        return Folds(self.seed, self.settings.folds).of(np.array([text.id for text in texts], "V16"))
+        ids = np.array([text.id for text in texts], "V16")
+        return Folds(self.seed, self.settings.folds).of(ids, (text.host if text.by_host else None for text in texts))
 
 
 def train_folds(texts: Sequence[LabeledText], training: Training, say: Say) -> list[LinearClassifier]:

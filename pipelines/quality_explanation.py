@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.classifier import Folds, model_path, read_classifier
+from pipelines.classifier import Folds, hosts_together, model_path, read_classifier
+from pipelines.collect import host_of
 from pipelines.contamination.cuts import text_without
 from pipelines.lookup import Place, VersionDocuments
 from pipelines.sample import THRESHOLDS_PATH
@@ -74,7 +75,8 @@ def explain_document(store_url: str, documents: VersionDocuments, place: Place, 
     decisions = {job: documents.decisions(job, [place])[0] for job in documents.jobs - {"tokenize"}}
     spans = decisions.get("decontaminate", {}).get("spans")
     folds = Folds(quality.manifest["recipe"]["seed"], stage.summary["folds"])
-    fold = int(folds.of(np.array([place.id], "V16"))[0])
+    hosts = hosts_together([document["source"]], [host_of(document["url"])], stage.manifest["recipe"]["scored_sources"])
+    fold = int(folds.of(np.array([place.id], "V16"), hosts)[0])
     explained = explain_text(
         read_classifier(join(stage.url, model_path(fold))), text_without(document.pop("text"), spans), limit
     )

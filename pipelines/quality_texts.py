@@ -46,6 +46,7 @@ class LabeledText:
         positive: the class.
         seen: whether models may learn from it; False for documents held out.
         text: the text, or as much of it as was sampled.
+        by_host: whether all texts of its host have one fold.
     """
 
     id: bytes
@@ -55,6 +56,7 @@ class LabeledText:
     positive: bool
     seen: bool
     text: str
+    by_host: bool = False
 
 
 def read_files(patterns: Iterable[str], positive: bool, text_field: str = "text") -> list[LabeledText]:
@@ -108,11 +110,13 @@ def read_samples(classifier: FinishedStage) -> list[LabeledText]:
     from pipelines.documents import read_table
 
     texts = []
+    scored = classifier.manifest["recipe"]["scored_sources"]
     for entry in classifier.manifest["side"]["files"]:
         for row in read_table(join(classifier.url, entry["path"])).to_pylist():
             seen = entry["path"].startswith("train")
             facts = {name: row[name] for name in ("id", "source", "host", "language", "text")}
-            texts.append(LabeledText(positive=row["label"] == POSITIVE, seen=seen, **facts))
+            by_host = row["source"] in scored
+            texts.append(LabeledText(positive=row["label"] == POSITIVE, seen=seen, by_host=by_host, **facts))
     return sorted(texts, key=lambda text: text.id)
 
 

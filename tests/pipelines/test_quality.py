@@ -8,7 +8,7 @@ import pytest
 from pipelines.build import build
 from pipelines.classifier import ClassifierError, Folds, model_path, read_classifier
 from pipelines.config import ConfigError, load_corpus_config
-from pipelines.documents import ids_of, read_table
+from pipelines.documents import read_table
 from pipelines.progress import SilentDisplay
 from pipelines.sample import THRESHOLDS_PATH
 from pipelines.store.files import read_bytes
@@ -47,7 +47,8 @@ def decided(stage):
 def test_no_model_learned_from_a_document_that_it_scores(stages, config_file):
     config = load_corpus_config(str(config_file))
     sample = read_table(f"{stages['classifier'].url}/train_sample.parquet")
-    fold = Folds(config.seed, 2).of(ids_of(sample.column("id").combine_chunks()))
+    scored = {name for name, source in config.sources.items() if source.component in config.quality.scored}
+    fold = Folds(config.seed, 2).of_sample(sample, scored)
     order = KeyedHash(config.seed, "classifier")
     settings = config.quality.classifier
     scores = decided(stages["quality"])
@@ -66,6 +67,8 @@ def test_no_model_learned_from_a_document_that_it_scores(stages, config_file):
         scored = [row for row in rows if scores[row["id"]]["score"] is not None]
         assert len(scored) > 10
         assert {scores[row["id"]]["fold"] for row in scored} == {number}
+        known = {row["host"] for row in others if row["host"]}
+        assert not known & {row["host"] for row in scored}, "a site whose pages are scored was learned from"
         expected = read_classifier(model).score_batch([row["text"] for row in scored]).tolist()
         assert [scores[row["id"]]["score"] for row in scored] == expected
 
