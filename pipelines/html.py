@@ -1,26 +1,23 @@
 """HTML to text: bytes of a page in; its title and main content out, by Resiliparse.
 
-Charset as the HTML standard orders it: byte order mark, HTTP header, `<meta>`, then detection from the bytes. A page
-that is not valid in the charset it declares is decoded by detection, or with replacement characters where nothing
-fits.
+Charset: `pipelines.charset`. Main content: `pipelines.main_content`. A page that nests too deep is refused before it is
+parsed: the time of extraction grows with the square of the depth. `pipelines.page_process` guards against the rest.
 """
 
 from __future__ import annotations
 
-import codecs
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
+from pipelines.charset import decode_noting
+from pipelines.main_content import main_content
 from pipelines.text import normalize_text, normalize_title
 
 MAX_NESTING = 2_000
-"""Deepest nesting of elements that is parsed: extraction recurses and takes the whole process down at some tens of
-thousands.
-"""
+"""Deepest nesting of elements that is parsed."""
 
-_BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-_META_BYTES = 4096
-_META_CHARSET = re.compile(rb"<meta[^>]{0,512}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]*)[^<>]*?(/?)>")
 # Elements that hold nothing, and elements whose end tag is usually left out: a parser closes them by itself.
 _NOT_NESTING = frozenset(
@@ -56,7 +53,6 @@ _NOT_NESTING = frozenset(
         "rt",
     ]
 )
-_REPLACEMENT = "\ufffd"
 
 
 class NestedTooDeep(ValueError):
@@ -65,10 +61,17 @@ class NestedTooDeep(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Title (None where there is none) and main text (may be empty) of a page, both normalized."""
+    """What a page gives.
+
+    Attributes:
+        title: normalized, or None where there is none.
+        text: the main content, normalized; may be empty.
+        charset_note: how its charset was found, one of the notes of `pipelines.charset`.
+    """
 
     title: str | None
     text: str
+    charset_note: str
 
 
 def extract_page(payload: bytes, charset: str | None = None, max_nesting: int = MAX_NESTING) -> Page:
@@ -82,16 +85,13 @@ def extract_page(payload: bytes, charset: str | None = None, max_nesting: int = 
     Raises:
         NestedTooDeep: when its elements nest deeper than `max_nesting`.
     """
-    from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.html import HTMLTree
 
-    html = decode_html(payload, charset)
+    html, charset_note = decode_noting(payload, charset)
     _check_nesting(html, max_nesting)
     tree = HTMLTree.parse(html)
-    text = extract_plain_text(
-        tree, main_content=True, alt_texts=False, links=False, form_fields=False, noscript=False, list_bullets=True
-    )
-    return Page(normalize_title(tree.title), normalize_text(text))
+    title = normalize_title(tree.title)
+    return Page(title, normalize_text(main_content(tree, title)), charset_note)
 
 
 def extract_fragment(html: str, max_nesting: int = MAX_NESTING) -> str:
@@ -110,13 +110,25 @@ def extract_fragment(html: str, max_nesting: int = MAX_NESTING) -> str:
     )
 
 
-def _check_nesting(html: str, max_nesting: int) -> None:
-    if html.count("<") > max_nesting and _nesting(html) > max_nesting:
-        raise NestedTooDeep(f"elements nest deeper than {max_nesting}")
+def _check_nesting(html: str, limit: int) -> None:
+    # Few elements cannot nest deep, most of the others are cleared by a glance.
+    if html.count("<") > limit and _nesting_at_a_glance(html) > limit and _nesting(html) > limit:
+        raise NestedTooDeep(f"elements nest deeper than {limit}")
+
+
+def _nesting_at_a_glance(html: str) -> int:
+    """Return how deep elements would nest if every start tag had to be closed."""
+    data = np.frombuffer(html.encode("utf-8", "replace") + b" ", np.uint8)
+    following = data[np.flatnonzero(data[:-1] == ord("<")) + 1]
+    letters = ((following | 0x20) >= ord("a")) & ((following | 0x20) <= ord("z"))
+    depth = np.cumsum(letters.astype(np.int32) - (following == ord("/")))
+    # An end tag that closes nothing must not make room for later elements.
+    floor = np.minimum(np.minimum.accumulate(depth), 0) if depth.size else depth
+    return int((depth - floor).max(initial=0))
 
 
 def _nesting(html: str) -> int:
-    """Return an upper estimate of how deep elements nest."""
+    """Return how deep elements nest if those whose end tags are usually left out hold nothing."""
     depth = deepest = 0
     for end, name, empty in _TAG.findall(html):
         if empty or name.lower() in _NOT_NESTING:
@@ -124,63 +136,3 @@ def _nesting(html: str) -> int:
         depth = max(0, depth - 1) if end else depth + 1
         deepest = max(deepest, depth)
     return deepest
-
-
-def decode_html(payload: bytes, charset: str | None = None) -> str:
-    """Decode a page; `charset` is that of the HTTP header."""
-    for mark, name in _BYTE_ORDER_MARKS:
-        if payload.startswith(mark):
-            return payload[len(mark) :].decode(name, errors="replace")
-    meta = _META_CHARSET.search(payload[:_META_BYTES])
-    declared = [_codec(charset), _codec(meta[1].decode("ascii")) if meta else None]
-    for label in declared:
-        if label and (text := _decode_strictly(payload, label)) is not None:
-            return text
-    return _decode_by_detection(payload, [name for name in declared if name])
-
-
-def _codec(label: str | None) -> str | None:
-    """Return Python's name of the encoding that browsers take a label for, or None for an unknown label."""
-    from resiliparse.parse.encoding import map_encoding_to_html5
-
-    if not label:
-        return None
-    name = map_encoding_to_html5(label.strip(" \"'").lower(), fallback_utf8=False)
-    # A page whose `<meta>` could be read as ASCII is not in UTF-16, whatever it says.
-    if not name or name.startswith("utf-16"):
-        return None
-    try:
-        return codecs.lookup(name).name
-    except LookupError:
-        return None
-
-
-def _decode_strictly(payload: bytes, name: str) -> str | None:
-    try:
-        return payload.decode(name)
-    except UnicodeDecodeError:
-        return None
-
-
-def _decode_by_detection(payload: bytes, declared: list[str]) -> str:
-    from resiliparse.parse.encoding import detect_encoding
-
-    text = _decode_strictly(payload, "utf-8")
-    if text is not None:
-        return text
-    detected = detect_encoding(payload) or "utf-8"
-    candidates = [payload.decode(name, errors="replace") for name in [*declared, "utf-8", _known(detected)]]
-    # A few broken bytes must not turn a whole page into mojibake: the first candidate that fits most of it wins.
-    best = candidates[0]
-    for other in candidates[1:]:
-        broken = best.count(_REPLACEMENT)
-        if broken > max(8, len(best) // 1000) and other.count(_REPLACEMENT) < broken:
-            best = other
-    return best
-
-
-def _known(name: str) -> str:
-    try:
-        return codecs.lookup(name).name
-    except LookupError:
-        return "cp1252"

@@ -11,28 +11,24 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import IO
 
-from pydantic import Field
-
-from pipelines.html import MAX_NESTING, NestedTooDeep, extract_page
 from pipelines.sources.decompression import decompressed
 from pipelines.sources.errors import SourceError
 from pipelines.sources.locate import locate
-from pipelines.sources.reader import TOO_LARGE, Reader, ReaderOptions, damaged
-from pipelines.sources.record import Quarantined, Record, Skipped, Text
+from pipelines.sources.page import PageOptions, read_page
+from pipelines.sources.reader import TOO_LARGE, Reader, damaged
+from pipelines.sources.record import Record, Skipped
 from pipelines.sources.scanner import Scanner
 from pipelines.store.files import read_bytes
 
 
-class HtmlOptions(ReaderOptions):
+class HtmlOptions(PageOptions):
     """Options of stored pages.
 
     Attributes:
         index: the index (a path or a `package:` pattern), or None; pages that it does not name have no URL.
-        max_nesting: pages that nest deeper are quarantined as `nested_too_deep`.
     """
 
     index: str | None = None
-    max_nesting: int = Field(MAX_NESTING, ge=1)
 
 
 class HtmlReader(Reader):
@@ -54,13 +50,8 @@ class HtmlReader(Reader):
             yield Record(offset, limit + 1, Skipped(TOO_LARGE))
             return
         page_url = _url_in_index(self.options.index, url) if self.options.index else None
-        try:
-            page = extract_page(payload, max_nesting=self.options.max_nesting)
-        except NestedTooDeep as error:
-            yield Record(offset, len(payload), Quarantined("nested_too_deep", str(error)), page_url or "")
-            return
-        text = Text(page.text, title=page.title, url=page_url)
-        yield self._record(offset, len(payload), [text], native_key=page_url or "")
+        outcome = read_page(payload, None, self.options, page_url)
+        yield Record(offset, len(payload), outcome, page_url or "")
 
 
 def _url_in_index(index: str, url: str) -> str | None:

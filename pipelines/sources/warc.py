@@ -12,11 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
-from pydantic import Field
-
-from pipelines.html import MAX_NESTING, NestedTooDeep, extract_page
 from pipelines.sources.decompression import decompressed
-from pipelines.sources.reader import TOO_LARGE, Reader, ReaderOptions, damaged
+from pipelines.sources.page import PageOptions, read_page
+from pipelines.sources.reader import TOO_LARGE, Reader, damaged
 from pipelines.sources.record import Outcome, Quarantined, Record, Skipped, Text
 from pipelines.sources.scanner import Scanner
 
@@ -25,16 +23,6 @@ _VERSION_WIDTH = len(b"WARC/1.10\r\n")
 _SWALLOWED = re.compile(rb"\r?\n\r?\n(WARC/[01]\.[0-9]{1,2}\r?\n)")
 _MAX_HEADER_BYTES = 1 << 16
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
-
-
-class WarcOptions(ReaderOptions):
-    """Options of WARC files.
-
-    Attributes:
-        max_nesting: pages that nest deeper are quarantined as `nested_too_deep`.
-    """
-
-    max_nesting: int = Field(MAX_NESTING, ge=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +46,7 @@ class _Header:
 class WarcReader(Reader):
     """Reads the pages of a crawl; every record is counted, whatever its type."""
 
-    Options = WarcOptions
+    Options = PageOptions
 
     def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
         scanner = Scanner(decompressed(file))
@@ -119,15 +107,14 @@ class WarcReader(Reader):
 
     def _used(self, offset: int, header: _Header, body: bytes) -> Record:
         raw_bytes = len(header.raw) + len(body)
-        if header.get("warc-type").lower() == "conversion":
-            found: Text | Outcome = _conversion(header, body)
-        else:
-            found = self._page(header, body)
+        if header.get("warc-type").lower() == "response":
+            return Record(offset, raw_bytes, self._page(header, body), header.native_key)
+        found = _conversion(header, body)
         if isinstance(found, Text):
             return self._record(offset, raw_bytes, [found], header.native_key)
         return Record(offset, raw_bytes, found, header.native_key)
 
-    def _page(self, header: _Header, body: bytes) -> Text | Outcome:
+    def _page(self, header: _Header, body: bytes) -> Outcome:
         """Extract the page of a response record."""
         if not header.get("content-type").lower().startswith("application/http"):
             return Skipped("not_http")
@@ -143,15 +130,13 @@ class WarcReader(Reader):
         if (response.http_content_type or "").lower() not in _HTML_TYPES:
             return Skipped("not_html")
         try:
-            payload = _payload(body, self.options.max_record_bytes)
+            payload = _payload(response, body, self.options.max_record_bytes)
             if len(payload) > self.options.max_record_bytes:
                 return Skipped(TOO_LARGE)
-            page = extract_page(payload, response.http_charset, self.options.max_nesting)
         except OSError as error:
             return Quarantined("bad_http_encoding", str(error))
-        except NestedTooDeep as error:
-            return Quarantined("nested_too_deep", str(error))
-        return Text(page.text, title=page.title, url=header.url or None, date=header.get("warc-date") or None)
+        date = header.get("warc-date") or None
+        return read_page(payload, response.http_charset, self.options, header.url or None, date)
 
 
 def _read_header(scanner: Scanner) -> _Header:
@@ -174,7 +159,7 @@ def _read_header(scanner: Scanner) -> _Header:
     return _Header(raw, fields)
 
 
-def _conversion(header: _Header, body: bytes) -> Text | Outcome:
+def _conversion(header: _Header, body: bytes) -> Text | Quarantined:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -195,8 +180,8 @@ def _parse_http(body: bytes, auto_decode: Literal["none", "all"]) -> Any:
     return record
 
 
-def _payload(body: bytes, limit: int) -> bytes:
-    """Return the decoded payload, at most one byte more than `limit`.
+def _payload(response: Any, body: bytes, limit: int) -> bytes:
+    """Return the decoded payload of a parsed response, at most one byte more than `limit`.
 
     Many crawlers store the payload decoded but leave the headers as they were: what cannot be decoded and looks like
     a page is one.
@@ -204,10 +189,14 @@ def _payload(body: bytes, limit: int) -> bytes:
     Raises:
         OSError: when the payload is encoded in an unknown way or its encoding is damaged.
     """
+    headers = response.http_headers
+    if not headers.get("content-encoding") and not headers.get("transfer-encoding"):
+        payload: bytes = response.reader.read(limit + 1)
+        return payload
     try:
         return _parse_http(body, auto_decode="all").reader.read(limit + 1)
     except OSError:
-        payload = _parse_http(body, auto_decode="none").reader.read(limit + 1)
+        payload = response.reader.read(limit + 1)
         if payload.lstrip()[:1] != b"<":
             raise
         return payload

@@ -15,7 +15,8 @@ from email.header import decode_header
 from email.message import Message
 from typing import Any, NamedTuple
 
-from pipelines.html import NestedTooDeep, decode_html, extract_fragment
+from pipelines.charset import decode_html
+from pipelines.html import NestedTooDeep, extract_fragment
 from pipelines.sources.mail.body import clean_body
 from pipelines.sources.reader import NO_TEXT
 from pipelines.sources.record import Quarantined, Skipped
