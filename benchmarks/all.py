@@ -25,6 +25,7 @@ BENCHMARKS = (
     "extraction_quality",
     "warc_to_documents",
     "deduplication",
+    "decontamination",
     "quality_scoring",
     "tokenize_pack",
     "warc_to_tfrecord",
