@@ -37,6 +37,9 @@ from pipelines.store.files import digest_file, read_bytes, write_bytes
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
 
 FREQUENT_FILE = "frequent.bin"
+ADDRESS = ("url", "native_key", "title")
+"""What a document is called in the table of matches: the first of these that it has."""
+
 MATCH_SCHEMA = pa.schema(
     [
         ("id", ID_TYPE),
@@ -129,7 +132,7 @@ class _Compare(DecideShard):
     """Compares training documents with the evaluation sets."""
 
     job = "decontaminate"
-    columns = ("text", "text_bytes", "url", "native_key")
+    columns = ("text", "text_bytes", *ADDRESS)
     decision_columns = {"holdout": ("split",)}  # noqa: RUF012 - a constant of the class
 
     def __init__(self, settings: DecontaminateSettings, ngrams_url: str, frequent_url: str | None) -> None:
@@ -181,7 +184,7 @@ class _Compare(DecideShard):
         examples, firsts = np.unique(postings["example"], return_index=True)
         distinct = np.unique(np.stack([postings["example"], matches.ngrams[which]]), axis=1)[0]
         place, length = matches.words[which[firsts]], matches.lengths[which[firsts]]
-        address = batch["url"][row].as_py() or batch["native_key"][row].as_py() or None
+        address = next((value for name in ADDRESS if (value := batch[name][row].as_py())), None)
         columns = [
             [batch["id"][row].as_py()] * len(examples),
             [address] * len(examples),

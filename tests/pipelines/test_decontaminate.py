@@ -124,14 +124,15 @@ def test_the_table_of_every_version_is_that_of_a_naive_scan(reported, small_buil
 
 
 def test_a_match_tells_where_it_stands(reported, examples):
-    texts = {document["id"]: document["text"] for document in documents_of(reported)}
+    documents = {document["id"]: document for document in documents_of(reported)}
     stage = stage_of(reported, "decontaminate")
     rows = [row for url in stage.urls("matches/") for row in read_table(url).to_pylist()]
     assert len(rows) > 20
     for row in rows:
-        ngram = texts[row["id"]][row["start"] : row["end"]]
+        document = documents[row["id"]]
+        ngram = document["text"][row["start"] : row["end"]]
         assert len(naive_matches(examples[row["example"]], [ngram], N)) > 0
-        assert row["address"] is None or row["address"].startswith(("http", "n"))
+        assert row["address"] == (document["url"] or document["native_key"] or document["title"])
 
 
 def test_the_decision_counts_words_at_which_an_ngram_begins(reported, examples):
