@@ -1,8 +1,9 @@
 """The text of an HTML page from its bytes, and how its charset was found.
 
-The order is that of the HTML standard: byte order mark, HTTP header, `<meta>`, then detection from the bytes. A page
-that is not valid in the charset it declares is decoded by detection, or with replacement characters where nothing
-fits.
+The order is that of the HTML standard (byte order mark, HTTP header, `<meta>`, then detection from the bytes) with
+one exception: bytes beyond ASCII that are valid UTF-8 are UTF-8, whatever is declared. Pages are often stored anew in
+UTF-8 with the old declaration left in them, and hardly any text in another charset is valid UTF-8. A page that is not
+valid in the charset it declares is decoded by detection, or with replacement characters where nothing fits.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ BYTE_ORDER_MARK = "charset_byte_order_mark"
 HTTP = "charset_http"
 META = "charset_meta"
 UTF8 = "charset_utf8"
-"""Note: nothing (or nothing right) was declared, and the bytes are UTF-8."""
+"""Note: the bytes are UTF-8, which nothing declared."""
 DETECTED = "charset_detected"
 REPAIRED = "charset_repaired"
 """Note: no charset fits the page; bytes that mean nothing became replacement characters."""
@@ -45,6 +46,8 @@ def decode_noting(payload: bytes, charset: str | None = None) -> tuple[str, str]
             return payload[len(mark) :].decode(name, errors="replace"), BYTE_ORDER_MARK
     meta = _META_CHARSET.search(payload[:_META_BYTES])
     declared = {HTTP: _codec(charset), META: _codec(meta[1].decode("ascii")) if meta else None}
+    if not payload.isascii() and (text := _decode_strictly(payload, "utf-8")) is not None:
+        return text, next((note for note, label in declared.items() if label == "utf-8"), UTF8)
     for note, label in declared.items():
         if label and (text := _decode_strictly(payload, label)) is not None:
             return text, note

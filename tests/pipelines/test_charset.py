@@ -39,6 +39,16 @@ def test_some_broken_bytes_do_not_turn_a_utf8_page_into_mojibake():
     assert text.count("\ufffd") <= 4
 
 
+def test_utf8_with_the_declaration_of_an_earlier_charset_left_in_it():
+    page = META.format("iso-8859-1") + "Thüringen"
+    assert decode_noting(page.encode(), "windows-1252") == (page, "charset_utf8")
+
+
+def test_ascii_bytes_can_mean_another_charset():
+    page = META.format("iso-2022-jp") + "日本"
+    assert decode_noting(page.encode("iso-2022-jp")) == (page, "charset_meta")
+
+
 @pytest.mark.parametrize(
     ("payload", "charset", "note"),
     [
