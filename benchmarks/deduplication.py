@@ -22,7 +22,7 @@ from typing import Any
 
 from deduplication_systems import PEERS, System, read_texts
 from figures import Figure, show
-from measuring import cpu_seconds, peak_mib, run_alone
+from measuring import peak_mib, run_alone
 from near_duplicate_corpus import InjectedPair, make_corpus
 
 from pipelines import deduplicate, extract
@@ -30,6 +30,7 @@ from pipelines.config import CorpusConfig
 from pipelines.corpus import Corpus
 from pipelines.documents import read_table
 from pipelines.engine import Engine
+from pipelines.store.cpu_time import cpu_seconds
 from pipelines.store.stages import FinishedStage, Store
 
 NAME = "deduplication"

@@ -1,4 +1,4 @@
-"""What a benchmark measures of one run, in a process of its own: CPU seconds and peak memory.
+"""A run in a process of its own, and its peak memory.
 
 A script calls `run_alone` with its own path; the process that starts does one piece of work and prints a JSON object.
 """
@@ -6,17 +6,10 @@ A script calls `run_alone` with its own path; the process that starts does one p
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-
-
-def cpu_seconds() -> float:
-    """Return user and system time of this process and its finished children."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(part.ru_utime + part.ru_stime for part in used)
 
 
 def peak_mib() -> float:

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from figures import Figure, show
-from measuring import cpu_seconds, peak_mib, run_alone
+from measuring import peak_mib, run_alone
 from real_text import pages
 from web_pages import write_pages
 
 from pipelines.build import build
 from pipelines.config import CorpusConfig
 from pipelines.progress import SilentDisplay
+from pipelines.store.cpu_time import cpu_seconds
 from pipelines.store.hashing import KeyedHash, content_hash
 from quality_filter.examples import document_examples
 from quality_filter.settings import QualitySettings

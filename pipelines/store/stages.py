@@ -13,7 +13,6 @@ The manifest is written last: a stage without one does not exist (docs/formats.m
 from __future__ import annotations
 
 import hashlib
-import resource
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from importlib.metadata import version
 from typing import Any
 
 from pipelines.store.code_identity import code_identity
+from pipelines.store.cpu_time import cpu_seconds
 from pipelines.store.files import FileDigest, StoreError, exists, join, read_json, write_json
 from pipelines.store.hashing import sha256_json
 
@@ -151,11 +151,6 @@ class FinishedStage:
         return sum(f.get("rows", 0) for f in self.manifest["files"] if f["path"].startswith(prefix))
 
 
-def _cpu_seconds() -> float:
-    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-
-
 @dataclass
 class OpenStage:
     """A stage being written."""
@@ -163,7 +158,7 @@ class OpenStage:
     url: str
     key: StageKey
     _started: float = field(default_factory=time.monotonic)
-    _cpu: float = field(default_factory=_cpu_seconds)
+    _cpu: float = field(default_factory=cpu_seconds)
 
     def path(self, *parts: str) -> str:
         """Return the url of a file of this stage."""
@@ -203,7 +198,7 @@ class OpenStage:
             "side": {
                 "files": [file.to_json() for file in sorted(side_files, key=lambda f: f.path)],
                 "seconds": round((time.monotonic() - self._started) * share, 3),
-                "cpu_seconds": round((_cpu_seconds() - self._cpu) * share, 3),
+                "cpu_seconds": round((cpu_seconds() - self._cpu) * share, 3),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 **(side or {}),
             },
