@@ -30,8 +30,9 @@ PROSE_BYTES = 120
 SENTENCE_BYTES = 20
 PAGE_BYTES = 250
 
-_TAG = re.compile(r"<[^>]*>")
-_LINK = re.compile(r"<a[ >][^>]*>?(.*?)(?:</a>|$)")
+_LINK_START = re.compile(r"<a [^>]*>")
+_LINK = re.compile(r"<a>(.*?)(?:</a>|$)")
+_TAG = re.compile(r"</?[a-z0-9]+>")
 _SENTENCE_END = re.compile(r"[.!?…。！？।։؟]['\"”’»)\]]*(?:\s|$)|[。！？]")
 _WORDS = re.compile(r"[^\W_]+")
 BULLET = "• "
@@ -119,38 +120,28 @@ def read_lines(markup: str) -> Iterator[Line]:
     Args:
         markup: elements h1 to h6, p, br, pre, ul, ol, li and a, blocks at the starts of lines; all else escaped.
     """
+    markup = _LINK_START.sub("<a>", markup)  # targets may hold line ends
     preformatted = False
-    for line in markup.split("\n"):
+    for line, plain in zip(markup.split("\n"), _TAG.sub("", markup).split("\n"), strict=True):
         start = line.lstrip()
+        text = unescape(plain) if "&" in plain else plain
         if preformatted or start.startswith("<pre>"):
             preformatted = "</pre>" not in line
-            text = _plain(line)
-            yield Line(text, prose_bytes=_size(text))
-        elif not start:
-            yield _EMPTY
-        elif "<" not in start:
-            text = _plain(start)
-            yield Line(text, False, _prose_size(text, _size(text), "\t" in text))
-        elif text := _plain(start).strip():
-            yield _marked_line(start, text, line[: -len(start)])
+            yield Line(text, False, _size(text))
+        elif not (text := text.strip()):
+            if not start:
+                yield _EMPTY
+        elif start.startswith("<h"):
+            yield Line(text, True)
+        else:
+            item = start.startswith("<li>")
+            size = _size(text) - (_linked_size(start) if "<a>" in start else 0)
+            bullet = line[: -len(start)] + BULLET if item else ""
+            yield Line(bullet + text, False, _prose_size(text, size, item or "\t" in text))
 
 
-def _marked_line(markup: str, text: str, indent: str) -> Line:
-    """Return a line that has elements, by its markup, its text and the blanks before it."""
-    if markup.startswith("<h"):
-        return Line(text, True)
-    size = _size(text)
-    if "<a" in markup:
-        size -= _size(_plain("".join(_LINK.findall(markup))).strip())
-    if markup.startswith("<li>"):
-        return Line(indent + BULLET + text, False, _prose_size(text, size, True))
-    return Line(text, False, _prose_size(text, size, "\t" in text))
-
-
-def _plain(text: str) -> str:
-    if "<" in text:
-        text = _TAG.sub("", text)
-    return unescape(text) if "&" in text else text
+def _linked_size(line: str) -> int:
+    return _size(unescape(_TAG.sub("", "".join(_LINK.findall(line)))).strip())
 
 
 def _size(text: str) -> int:
