@@ -50,7 +50,7 @@ class PageLimits:
     Attributes:
         max_nesting: of its elements.
         max_seconds: CPU time in the process beside; 0: none.
-        max_bytes: address space of that process, of which the first page's limit holds.
+        max_bytes: address space of that process.
     """
 
     max_nesting: int
@@ -70,8 +70,10 @@ def _extract(payload: bytes, charset: str | None, limits: PageLimits) -> Page | 
         return extract_page(payload, charset, limits.max_nesting)
     except NestedTooDeep as error:
         return Failure(NESTED_TOO_DEEP, str(error))
-    except MemoryError:
-        return Failure(CRASHED, "out of memory")
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of native code is no `Exception`
+        return Failure(CRASHED, f"{type(error).__name__}: {error}")
 
 
 _COMMAND = "import sys; from pipelines.page_process import serve; serve(int(sys.argv[1]))"

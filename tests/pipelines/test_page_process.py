@@ -67,12 +67,24 @@ def test_time_spent_on_earlier_pages_does_not_count():
 
 
 def test_a_page_that_takes_the_process_down_costs_itself():
-    with ThreadPoolExecutor(1) as thread:  # a process of its own, with little memory from the start
+    with ThreadPoolExecutor(1) as thread:
         few = PageLimits(MAX_NESTING, max_seconds=0, max_bytes=250 << 20)
         failure = thread.submit(extract_within, GREEDY, None, few).result()
         assert failure.reason == CRASHED
         assert failure.detail
         assert isinstance(thread.submit(extract_within, LARGE, None, few).result(), Page)
+
+
+def test_what_native_code_raises_costs_the_page(monkeypatch):
+    class Panic(BaseException):
+        """As Rust's panics arrive: no subclass of Exception."""
+
+    def panic(*_):
+        raise Panic("index out of bounds")
+
+    monkeypatch.setattr(page_process, "extract_page", panic)
+    failure = extract_within(b"<p>text", None, LIMITS)
+    assert (failure.reason, failure.detail) == (CRASHED, "Panic: index out of bounds")
 
 
 def test_nesting_is_refused_beside_as_here():
