@@ -9,16 +9,16 @@ from __future__ import annotations
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import IO
 
-from pipelines.sources.decompression import BOMB_BYTES, MAX_RATIO, READ_BYTES, Damage, decompressed
+from pipelines.sources.decompression import BOMB_BYTES, MAX_RATIO, READ_BYTES, Damage, Event, as_utf8, decompressed
 from pipelines.sources.record import Record, Skipped
 from pipelines.sources.scanner import Scanner
 
-_ZIP_MAGIC = b"PK\x03\x04"
+_ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")  # the second of an archive without members
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, NotImplementedError, RuntimeError)
 
 
@@ -37,15 +37,20 @@ class Content:
     base: int = 0
 
 
-def contents(file: IO[bytes], members: str = "*") -> Iterator[Content]:
+def contents(file: IO[bytes], members: str = "*", as_text: bool = False) -> Iterator[Content]:
     """Yield what is to be read of a file.
 
     Args:
         file: seekable, at its start.
         members: of an archive, the names that are read (a shell pattern); the others are left to `other_members`.
+        as_text: what begins with a UTF-16 byte order mark is transcoded; offsets then count UTF-8 bytes.
     """
+
+    def scanner(events: Iterable[Event]) -> Scanner:
+        return Scanner(as_utf8(events) if as_text else events)
+
     if not _is_zip(file):
-        yield Content(Scanner(decompressed(file)))
+        yield Content(scanner(decompressed(file)))
         return
     try:
         archive = zipfile.ZipFile(file)
@@ -54,7 +59,7 @@ def contents(file: IO[bytes], members: str = "*") -> Iterator[Content]:
         return
     for member in _members(archive):
         if fnmatchcase(member.filename, members):
-            yield Content(Scanner(_member_events(archive, member)), member.filename, member.header_offset)
+            yield Content(scanner(_member_events(archive, member)), member.filename, member.header_offset)
 
 
 def other_members(file: IO[bytes], members: str) -> Iterator[Record]:
@@ -76,9 +81,9 @@ def other_members(file: IO[bytes], members: str) -> Iterator[Record]:
 
 
 def _is_zip(file: IO[bytes]) -> bool:
-    start = file.read(len(_ZIP_MAGIC))
+    start = file.read(4)
     file.seek(0)
-    return start == _ZIP_MAGIC
+    return start in _ZIP_MAGICS
 
 
 def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

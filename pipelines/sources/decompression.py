@@ -9,9 +9,10 @@ member that swells beyond all text (a decompression bomb) is left as if it were 
 from __future__ import annotations
 
 import bz2
+import codecs
 import re
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -119,6 +120,7 @@ _FORMATS = (
     _Format("bzip2", b"BZh", re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), bz2.BZ2Decompressor),
     _Format("zstd", b"\x28\xb5\x2f\xfd", re.compile(rb"\x28\xb5\x2f\xfd"), _ZstdDecoder),
 )
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18(.{4})", re.DOTALL)
 
 
 def decompressed(file: IO[bytes]) -> Iterator[Event]:
@@ -127,21 +129,37 @@ def decompressed(file: IO[bytes]) -> Iterator[Event]:
     Args:
         file: a seekable file at its start.
     """
-    head = file.read(_HEADER_BYTES)
+    start = _behind_skippable(file, 0)
+    head = _peek(file, start)
     file.seek(0)
     for form in _FORMATS:
         if head.startswith(form.magic):
-            yield from _members(file, form)
+            yield from _members(file, form, start)
             return
     while block := file.read(READ_BYTES):
         yield block
 
 
-def _members(file: IO[bytes], form: _Format) -> Iterator[Event]:
-    start: int | None = 0
+def as_utf8(events: Iterable[Event]) -> Iterator[Event]:
+    """Transcode a stream that begins with a UTF-16 byte order mark; everything else passes unchanged."""
+    decoder: codecs.IncrementalDecoder | None = None
+    first = True
+    for event in events:
+        if isinstance(event, Damage | MemberStart):
+            yield event
+            continue
+        if first and event.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
+        first = False
+        yield decoder.decode(event).encode("utf-8") if decoder else event
+
+
+def _members(file: IO[bytes], form: _Format, first: int) -> Iterator[Event]:
+    start: int | None = first
     while start is not None:
         yield MemberStart(start)
         end = yield from _member(file, form, start)
+        end = end and _behind_skippable(file, end)
         start = _next_start(file, form, start + 1) if end is None else end
         if end is not None and not _peek(file, end).startswith(form.magic):
             start = _next_start(file, form, end)
@@ -184,6 +202,13 @@ def _is_decoding_error(error: Exception) -> bool:
     if isinstance(error, zlib.error) or (isinstance(error, OSError) and error.errno is None):
         return True
     return type(error).__name__ == "ZstdError"
+
+
+def _behind_skippable(file: IO[bytes], position: int) -> int:
+    """Return the position behind the skippable frames of Zstandard, which hold no text (RFC 8878, section 3.1.2)."""
+    while found := _SKIPPABLE.match(_peek(file, position)):
+        position += len(found[0]) + int.from_bytes(found[1], "little")
+    return position
 
 
 def _peek(file: IO[bytes], position: int) -> bytes:

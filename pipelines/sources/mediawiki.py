@@ -7,17 +7,17 @@ id, revision id (docs/formats.md, "Ids").
 
 from __future__ import annotations
 
-import codecs
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field
 
-from pipelines.sources.decompression import Damage, Event, MemberStart, decompressed
+from pipelines.sources.dates import BAD_DATE, iso_date
+from pipelines.sources.decompression import as_utf8, decompressed
 from pipelines.sources.reader import TOO_LARGE, Reader, ReaderOptions, damaged
 from pipelines.sources.record import Quarantined, Record, Skipped, Text
 from pipelines.sources.scanner import Scanner, skip_blanks
@@ -29,6 +29,7 @@ _DUMP_END = b"</mediawiki>"
 _NEXT = re.compile(b"<page>|</mediawiki>")
 _HEAD_BYTES = 1 << 8
 _MAX_SITEINFO_BYTES = 1 << 20
+_PAGE_ID, _NAMESPACE = re.compile("[0-9]{1,18}"), re.compile("-?[0-9]{1,9}")
 
 
 class MediaWikiOptions(ReaderOptions):
@@ -62,7 +63,7 @@ class MediaWikiReader(Reader):
     Options = MediaWikiOptions
 
     def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
-        scanner = Scanner(_as_utf8(decompressed(file)))
+        scanner = Scanner(as_utf8(decompressed(file)))
         site = _Site()
         while not scanner.at_end():
             skip_blanks(scanner)
@@ -113,7 +114,7 @@ class MediaWikiReader(Reader):
         revisions = element.findall("revision")
         page_id, namespace = element.findtext("id", ""), element.findtext("ns", "0")
         title = element.findtext("title", "")
-        if not page_id.isdecimal() or not revisions or not namespace.lstrip("-").isdecimal():
+        if not (_PAGE_ID.fullmatch(page_id) and _NAMESPACE.fullmatch(namespace) and revisions):
             return Record(offset, size, Quarantined("bad_fields", "the page lacks an id, a namespace or a revision"))
         key = " ".join([site.name, page_id, revisions[-1].findtext("id", "")]).strip()
         if int(namespace) not in self.options.namespaces or _in_named_namespace(element, title, site):
@@ -127,8 +128,10 @@ class MediaWikiReader(Reader):
             text = plain_text(wikitext, site.removed_namespaces)
         except WikitextError as error:
             return Record(offset, size, Quarantined("bad_wikitext", str(error)), key)
-        date = revisions[-1].findtext("timestamp")
-        return self._record(offset, size, [Text(text, title, _page_url(site, title), date)], key)
+        timestamp = revisions[-1].findtext("timestamp")
+        date = iso_date(timestamp)
+        notes = (BAD_DATE,) if timestamp and date is None else ()
+        return self._record(offset, size, [Text(text, title, _page_url(site, title), date)], key, notes)
 
 
 def _in_named_namespace(page: ElementTree.Element, title: str, site: _Site) -> bool:
@@ -159,17 +162,3 @@ def _read_site(scanner: Scanner) -> _Site:
             removed.add(namespace.text.lower())
     name = info.findtext("dbname") or (urlsplit(base).hostname or "")
     return _Site(name, base, frozenset(removed))
-
-
-def _as_utf8(events: Iterable[Event]) -> Iterator[Event]:
-    """Transcode a stream that begins with a UTF-16 byte order mark; everything else passes unchanged."""
-    decoder: codecs.IncrementalDecoder | None = None
-    first = True
-    for event in events:
-        if isinstance(event, Damage | MemberStart):
-            yield event
-            continue
-        if first and event.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
-        first = False
-        yield decoder.decode(event).encode("utf-8") if decoder else event

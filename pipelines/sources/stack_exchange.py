@@ -39,6 +39,7 @@ _NEXT = re.compile(rb"<row[\s/>]|</posts>")
 _NEXT_WIDTH = len(b"</posts>")
 _FRAME = re.compile(rb"\xef\xbb\xbf|<\?xml[^>]{0,200}\?>|</?posts>|</row>")
 _FRAME_WIDTH = 256
+_NUMBER, _SCORE = re.compile("[0-9]{1,18}"), re.compile("-?[0-9]{1,18}")
 _HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 _CHARACTER_REFERENCE = re.compile(r"&#(?:x([0-9a-fA-F]{1,8})|(\d{1,8}));")
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -134,11 +135,12 @@ class StackExchangeReader(JoiningReader):
         """Put a question or answer into `spill`; return the record of any other row."""
         kind, number, parent = row.get("PostTypeId", ""), row.get("Id", ""), row.get("ParentId", "")
         score = row.get("Score", "0")
-        if not (kind.isdecimal() and number.isdecimal() and re.fullmatch(r"-?\d+", score)):
-            detail = f"Id {number!r}, PostTypeId {kind!r}, Score {score!r}"
+        if not (_NUMBER.fullmatch(kind) and _NUMBER.fullmatch(number) and _SCORE.fullmatch(score)):
+            detail = f"Id {number!r:.40}, PostTypeId {kind!r:.40}, Score {score!r:.40}"
             return Record(offset, size, Quarantined("bad_fields", detail))
-        if kind == _ANSWER and not parent.isdecimal():
-            return Record(offset, size, Quarantined("bad_fields", f"the answer {number} has ParentId {parent!r}"))
+        if kind == _ANSWER and not _NUMBER.fullmatch(parent):
+            detail = f"the answer {number} has ParentId {parent!r:.40}"
+            return Record(offset, size, Quarantined("bad_fields", detail))
         if kind not in (_QUESTION, _ANSWER):
             return Record(offset, size, Skipped(_OTHER_TYPES.get(kind, "other_post_type")))
         try:

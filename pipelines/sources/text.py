@@ -1,9 +1,9 @@
 """Plain text: one document a file, a line, a block between empty lines, or an entry between `%` lines (fortune files);
 also the members of zip archives.
 
-In: UTF-8, plain, compressed or in a zip archive; what is not UTF-8 is decoded by a declared fallback encoding, or the
-one that is detected, and noted as `fallback_encoding`. Out: one text a record, or several where `chapters` cuts it.
-There is no native key.
+In: UTF-8 or, with a byte order mark, UTF-16, plain, compressed or in a zip archive; anything else is decoded by a
+declared fallback encoding, or the one that is detected, and noted as `fallback_encoding`. Out: one text a record, or
+several where `chapters` cuts it. There is no native key.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class TextReader(Reader):
 
     def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
         yield from other_members(file, self.options.members)
-        for content in contents(file, self.options.members):
+        for content in contents(file, self.options.members, as_text=True):
             yield from self._entries(content.scanner, content.base)
 
     def _entries(self, scanner: Scanner, base: int) -> Iterator[Record]:

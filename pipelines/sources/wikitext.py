@@ -37,9 +37,16 @@ _REMAINS = re.compile(r"^[ \t]*(?:\|.*|\{\||\|\}|!.*\|\|.*)$", re.MULTILINE)
 
 # The parser reads to the end of the page for every table, tag, link or template that is never closed: quadratic time.
 _MAX_UNCLOSED = 100
-_OPENING_TAG = re.compile(r"<[a-zA-Z][a-zA-Z0-9]*(?=[\s>/])(?<!<br)(?<!<hr)(?<!<li)")
-_OPENING_LINK = re.compile(r"\[(?:[a-z]{2,10}:)?//|\[mailto:")
-_CLOSING_TAG = re.compile(r"</[a-zA-Z]|/>")
+_PAIRS = (
+    re.compile(r"(?P<open><[a-zA-Z][a-zA-Z0-9]*(?=[\s>/])(?<!<br)(?<!<hr)(?<!<li))|</[a-zA-Z]|/>"),
+    re.compile(r"(?P<open><[bhl][ri][\s/])|>"),
+    re.compile(r"(?P<open>\{\|)|\|\}"),
+    re.compile(r"(?P<open>\{\{)|\}\}"),
+    re.compile(r"(?P<open>\[\[)|\]\]"),
+    re.compile(r"(?P<open>\[(?:[a-z]{2,10}:)?//|\[mailto:)|\]"),
+    re.compile(r"(?P<open><!--)|-->"),
+)
+"""What opens, as `open`, and what closes it."""
 
 
 class WikitextError(Exception):
@@ -72,11 +79,14 @@ def plain_text(wikitext: str, removed_namespaces: frozenset[str]) -> str:
 
 
 def _unclosed(wikitext: str) -> int:
-    tags = len(_OPENING_TAG.findall(wikitext)) - len(_CLOSING_TAG.findall(wikitext))
-    tables = wikitext.count("{|") - wikitext.count("|}")
-    links = len(_OPENING_LINK.findall(wikitext)) - wikitext.count("]")
-    templates = wikitext.count("{{") - wikitext.count("}}")
-    return max(tags, tables, links, templates)
+    """Return the greatest number, over the kinds of markup, of openings that nothing behind them closes."""
+    most = 0
+    for pair in _PAIRS:
+        depth = 0
+        for match in pair.finditer(wikitext):
+            depth = depth + 1 if match["open"] else max(0, depth - 1)
+        most = max(most, depth)
+    return most
 
 
 def _remove_apparatus(code: Any, removed_namespaces: frozenset[str]) -> None:

@@ -94,7 +94,7 @@ class IrcReader(Reader):
 
     def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
         yield from other_members(file, self.options.members)
-        for content in contents(file, self.options.members):
+        for content in contents(file, self.options.members, as_text=True):
             date = _DATE.search(content.name)
             for record in self._log(content.scanner, date[0] if date else None):
                 yield replace(record, offset=content.base + record.offset)

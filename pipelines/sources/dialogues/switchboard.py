@@ -44,7 +44,7 @@ class SwitchboardReader(Reader):
 
     def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
         yield from other_members(file, self.options.members)
-        for content in contents(file, self.options.members):
+        for content in contents(file, self.options.members, as_text=True):
             data = read_whole(content.scanner, self.options.max_record_bytes)
             if isinstance(data, Record):
                 yield Record(content.base + data.offset, data.raw_bytes, data.outcome)

@@ -59,7 +59,7 @@ def read_mail(data: bytes, remove_quotes: bool) -> Mail | Skipped | Quarantined:
         parts = list(_parts(message, remove_quotes, 0))
     except (NestedTooDeep, RecursionError) as error:
         return Quarantined("nested_too_deep", str(error))
-    except _Unreadable as error:
+    except ValueError as error:  # also of Python's parser, on a charset's name with a zero byte in it
         return Quarantined("bad_mime", str(error))
     text = "\n\n".join(part for part in parts if part.strip())
     if not text:

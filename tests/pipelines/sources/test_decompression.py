@@ -81,6 +81,14 @@ def test_decompression_bomb_is_left_and_the_next_member_read(name):
     assert 64 << 20 <= content.count(0) < 72 << 20
 
 
+def test_skippable_frames_of_zstandard_hold_no_text():
+    skippable = b"\x5e\x2a\x4d\x18" + (300).to_bytes(4, "little") + bytes(300)
+    member = COMPRESS["zstd"](TEXT)
+    content, starts, damages = read(skippable + member + skippable * 2 + member + skippable)
+    assert (content, damages) == (TEXT * 2, [])
+    assert starts == [308, 308 + len(member) + 616]
+
+
 def test_zero_padding_after_a_member_is_no_damage():
     member = gzip.compress(TEXT)
     assert read(member + bytes(100_000)) == (TEXT, [0], [])

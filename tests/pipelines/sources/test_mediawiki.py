@@ -81,6 +81,17 @@ def test_outcomes(read, tally):
     assert records[0].outcome.texts[0].text == "An article about things."
 
 
+@pytest.mark.parametrize("namespace", ["--5", "9" * 5000, "²", ""])
+def test_numbers_that_are_none(read, tally, namespace):
+    assert tally(read(page(1).replace("<ns>0<", f"<ns>{namespace}<") + page(2))) == {"!bad_fields": 1, "used": 1}
+    assert tally(read(page(1).replace("<id>1<", f"<id>{namespace}<") + page(2))) == {"!bad_fields": 1, "used": 1}
+
+
+def test_timestamp_that_is_no_date(read):
+    (record,) = read(page(1).replace("2020-01-01T00:00:00Z", "soon"))
+    assert (record.outcome.texts[0].date, record.outcome.notes) == (None, ("bad_date",))
+
+
 def test_broken_pages_cost_only_themselves(read, tally):
     broken = page(2).replace("</revision>", "")
     unended = page(3).replace("</page>\n", "")
@@ -122,10 +133,17 @@ def test_wikitext(wikitext, text):
     assert plain_text(wikitext, REMOVED).strip() == text
 
 
-@pytest.mark.parametrize("opening", ["<ref>", "{|\n", "<div class=x>", "[http://a.example ", "{{a|"])
-def test_markup_that_is_never_closed_is_refused_at_once(opening):
+@pytest.mark.parametrize(
+    ("closing", "opening"),
+    [
+        ("", "<ref>"), ("", "{|\n"), ("", "<div class=x>"), ("", "[http://a.example "), ("", "{{a|"), ("", "[[a|"),
+        ("", "<!--"), ("", "<br "), ("", "[[File:a|[[b]]"), ("</b>", "<b>"), ("/>", "<ref "), ("}}", "{{a|"),
+        ("|}", "\n{|\n|-\n| "),
+    ],
+)  # fmt: skip
+def test_markup_that_is_never_closed_is_refused_at_once(closing, opening):
     with pytest.raises(WikitextError, match="not closed"):
-        plain_text(opening * 30_000, REMOVED)
+        plain_text(closing * 30_000 + opening * 30_000, REMOVED)
 
 
 def test_headings_stay_where_text_stands_beneath_them():

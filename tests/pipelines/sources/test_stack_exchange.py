@@ -118,6 +118,13 @@ def test_posts_that_give_no_document(read, tally):
     assert ("bad_date",) in notes
 
 
+@pytest.mark.parametrize("number", ["9" * 5000, "²", "--1", "1.0"])
+def test_numbers_that_are_none(read, tally, number):
+    records = read(row(number), row(1), answer(number, 1), answer(2, number), answer(3, 1, score=number), answer(4, 1))
+    assert tally(records) == {"!bad_fields": 4, "used": 1, "joined": 1}
+    assert all(len(getattr(record.outcome, "detail", "")) < 200 for record in records)
+
+
 def test_too_short_a_document_skips_all_its_records(read, tally):
     assert tally(read(row(1), answer(2, 1), row(3, body="x" * 100), min_characters=60)) == {"no_text": 2, "used": 1}
 

@@ -1,6 +1,7 @@
 """Plain text in all the shapes in which it comes: files, lines, fortunes, archives, plays, Gutenberg books."""
 
 import gzip
+import io
 import re
 import zipfile
 from pathlib import Path
@@ -149,6 +150,23 @@ def test_encodings(read, tally):
     assert texts(read(russian.encode("cp1251"), fallback_encoding="detect")) == [russian.strip()]
     assert texts(read(b"It costs \xa320, not \xc2\xa3.", fallback_encoding="detect")) == ["It costs £20, not Â£."]
     assert tally(read(b"\x81 and \xc2", fallback_encoding="detect")).total() == 1
+
+
+@pytest.mark.parametrize("split", ["file", "line"])
+def test_utf16_with_a_byte_order_mark(read, split):
+    lines = ["Съешь же ещё", "этих мягких 🥐 булок"]
+    for encoding in ("utf-16", "utf-16-be"):
+        data = "\n".join(lines)
+        marked = data if encoding == "utf-16" else "\ufeff" + data
+        records = read(marked.encode(encoding), split=split)
+        assert "\n".join(texts(records)) == data
+        assert [record.outcome.notes for record in records] == [()] * len(records)
+
+
+def test_archive_without_members_is_no_text(read):
+    sink = io.BytesIO()
+    zipfile.ZipFile(sink, "w").close()
+    assert read(sink.getvalue()) == []
 
 
 def test_whole_files(read, tally):

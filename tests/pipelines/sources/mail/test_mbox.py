@@ -179,6 +179,11 @@ def test_messages_that_give_no_document(read, tally):
     }
 
 
+@pytest.mark.parametrize("parameter", ["text/plain; charset*=a\0b''x", "multipart/mixed; boundary*=\0'x'a"])
+def test_charset_names_that_break_pythons_parser_cost_their_message(read, tally, parameter):
+    assert tally(read(message(1), message(2, Content_Type=parameter), message(3))) == {"used": 2, "!bad_mime": 1}
+
+
 def test_separators_and_quoted_ones(read):
     body = "From here on it is text.\n\nFrom the start\n>From the end\n>>From deeper"
     records = read(message(1, body), message(2), remove_quotes=False)
