@@ -111,17 +111,19 @@ class Scanner:
         """
         passed = 0
         while True:
-            # A match that begins in the last `width` bytes could grow with the next block, so those wait for it.
-            more = self._fill(max(len(self._buffer), width) + 1)
             found = pattern.search(self._buffer)
-            if found:
-                self._drop(found.start())
-                return passed + found.start()
-            step = len(self._buffer) - width if more else len(self._buffer)
+            # A match that begins in the last `width` bytes could grow with the next block, so those wait for it; no
+            # other match does, or the buffer would grow by a block with every short record.
+            settled = len(self._buffer) - width
+            if found is None or found.start() > settled:
+                if self._fill(max(len(self._buffer), width) + 1):
+                    self._drop(max(0, settled))
+                    passed += max(0, settled)
+                    continue
+                found = pattern.search(self._buffer)
+            step = found.start() if found else len(self._buffer)
             self._drop(step)
-            passed += step
-            if not more:
-                return passed
+            return passed + step
 
     def skip_past(self, end: bytes) -> int:
         """Move behind the next `end`, or to damage or the end; return the bytes passed over."""
@@ -132,7 +134,7 @@ class Scanner:
 
     def push_back(self, data: bytes) -> None:
         """Put bytes that were read back in front of the cursor."""
-        self._buffer[:0] = data
+        self._buffer = bytearray(data) + self._buffer
         self._position -= len(data)
 
     def _drop(self, size: int) -> None:

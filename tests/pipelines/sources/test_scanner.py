@@ -68,3 +68,17 @@ def test_offsets_are_those_of_members_where_a_record_begins_one():
     scanner.push_back(b"23")
     assert scanner.read(4) == b"2345"
     assert scanner.offset == 6
+
+
+def test_searching_at_every_short_record_buffers_no_more_than_a_few_blocks():
+    block = b"<a>record\n" * 500
+    scanner = Scanner([block] * 200)
+    largest = records = 0
+    while not scanner.at_end():
+        assert scanner.skip_to(re.compile(b"<a>"), 20) == 0
+        scanner.push_back(scanner.read_line(100)[:5])
+        scanner.skip(5)
+        records += 1
+        largest = max(largest, len(scanner._buffer))
+    assert records == 100_000
+    assert largest <= 2 * len(block)
