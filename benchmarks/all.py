@@ -26,7 +26,6 @@ BENCHMARKS = (
     "warc_to_documents",
     "deduplication",
     "decontamination",
-    "decontamination",
     "quality_scoring",
     "tokenize_pack",
     "warc_to_tfrecord",
