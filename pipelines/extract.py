@@ -182,7 +182,8 @@ def run(
         The stage of each source, and the file patterns that matched nothing by source.
 
     Raises:
-        SourceError: when no pattern of a source matches a file, or too many records were quarantined.
+        SourceError: when no pattern of any source matches a file, or too many records of a source were quarantined;
+            the stages of all other sources are finished by then.
     """
     files, missing = find_files(corpus.config)
     for source, patterns in missing.items():
@@ -191,7 +192,8 @@ def run(
     digests = _digest(corpus, files)
     keys = {source: _key(corpus.config, source, {url: digests[url] for url in urls}) for source, urls in files.items()}
     waiting = [source for source in sorted(files) if corpus.store.finished(keys[source]) is None]
-    computed = {}
+    computed: dict[str, FinishedStage] = {}
+    refused: list[str] = []
     if waiting:
         stages = {source: corpus.store.begin(keys[source]) for source in waiting}
         results = _run_job(corpus, stages, {source: files[source] for source in waiting})
@@ -201,7 +203,12 @@ def run(
             inputs = [{"path": url, "sha256": digests[url]} for url in files[source]]
             share = read[source] / sum(read.values())
             outcome = _Outcome(ledgers[source], results[source], inputs, share)
-            computed[source] = _finish(corpus.config, source, stages[source], outcome)
+            try:
+                computed[source] = _finish(corpus.config, source, stages[source], outcome)
+            except SourceError as error:
+                refused.append(str(error))
+    if refused:
+        raise SourceError("\n".join(refused))
     stages_of = {}
     for source in sorted(files):
         stages_of[source] = note(computed.get(source) or _must(corpus.store.finished(keys[source])))
@@ -217,7 +224,7 @@ def find_files(config: CorpusConfig) -> tuple[dict[str, list[str]], dict[str, li
     """Return the files of each source, and the patterns that matched nothing.
 
     Raises:
-        SourceError: when a source has no file at all.
+        SourceError: when no pattern of any source matches a file.
     """
     files: dict[str, list[str]] = {}
     missing: dict[str, list[str]] = {}

@@ -35,7 +35,8 @@ class FieldsReader(Reader):
         options = self.options
         text = field(row, options.text_field)
         if not isinstance(text, str):
-            detail = f"no string under {options.text_field!r}, but {type(text).__name__}"
+            there = f"; fields: {', '.join(map(repr, row)):.100}" if isinstance(row, Mapping) else ""
+            detail = f"no string under {options.text_field!r}, but {type(text).__name__}{there}"
             return Record(offset, raw_bytes, Quarantined("bad_fields", detail))
         date = field(row, options.date_field)
         iso = iso_date(date)

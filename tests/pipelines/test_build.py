@@ -242,6 +242,8 @@ def test_too_much_damage_fails_the_run_and_names_the_first_record(tmp_path):
         run_build(config, tmp_path / "store")
     quarantine = list((tmp_path / "store").rglob("quarantine.jsonl"))
     assert max(len(path.read_text().splitlines()) for path in quarantine) == 30
+    finished = [json.loads(path.read_text()) for path in (tmp_path / "store").rglob("manifest.json")]
+    assert {stage["recipe"]["source"] for stage in finished} == set(load_corpus_config(str(config)).sources) - {"lee"}
 
 
 def test_rows_of_shared_components_are_equal_in_every_batch_of_two_versions(small_build):
