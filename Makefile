@@ -14,7 +14,7 @@ demo: $(READY)
 	$(VENV)/bin/glam demo --store $(STORE)
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest --quiet
+	$(VENV)/bin/python -m pytest --quiet --numprocesses 2 --dist loadfile
 
 lint: $(READY)
 	$(VENV)/bin/ruff format --check .

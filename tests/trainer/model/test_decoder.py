@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +17,7 @@ from trainer.model.parameters import initialize, named_arrays
 from trainer.model.routing import Draw
 
 VOCABULARY, ROWS, LENGTH = 50, 2, 16
-BASE = {"layers": 6, "model_dim": 16, "hidden_dim": 32, "heads": 2, "head_dim": 8, "group_size": 16}
+BASE = {"layers": 4, "model_dim": 16, "hidden_dim": 32, "heads": 2, "head_dim": 8, "group_size": 16}
 
 
 def batch() -> Batch:
@@ -25,6 +27,7 @@ def batch() -> Batch:
     return Batch(ids[:, :-1], ids[:, 1:], segments, segments > 0)
 
 
+@cache
 def objective_and_gradients(**changes):
     settings = ModelSettings.model_validate(BASE | changes)
     decoder = initialize(settings, VOCABULARY, jax.random.key(0))
