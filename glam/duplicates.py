@@ -48,7 +48,7 @@ def explain_duplicates(reference: str, of: str, store: str) -> dict[str, Any]:
     """Return what `glam duplicates --json` prints.
 
     Raises:
-        GlamError: when no document, or more than one id, fits `of`.
+        GlamError: when no document fits `of`.
     """
     from pipelines.lookup import VersionDocuments
     from pipelines.store.versions import find_version

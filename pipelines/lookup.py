@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.documents import DECISION_SCHEMAS, ROW_GROUP_ROWS, damaged, read_table
+from pipelines.store.errors import GlamError
 from pipelines.store.files import StoreError, join, open_read
 from pipelines.store.hashing import DIGEST_BYTES, part_name, shard_of
 from pipelines.store.stages import FinishedStage, read_manifest
@@ -77,7 +78,13 @@ class VersionDocuments:
         return self._decisions[job]
 
     def find(self, reference: str) -> list[Place]:
-        """Return the documents whose URL or native key is `reference`, or whose id begins with it; sorted."""
+        """Return the documents whose URL or native key is `reference`, or whose id begins with it; sorted.
+
+        Raises:
+            GlamError: when `reference` is empty, as the native key of many documents is.
+        """
+        if not reference:
+            raise GlamError("an empty name names no document; give a URL, a native key or the beginning of an id")
         by_address = self._search(
             self._shards(),
             ("url", "native_key"),
@@ -161,6 +168,8 @@ class VersionDocuments:
         """Return the rows of shards at which `matches`, a mask over a table of `id` and `columns`, is true."""
         found = []
         for (source, shard), table in self._read(shards, columns, url_of or self._document_url):
+            if not table.num_rows:  # of no rows at all, pyarrow's `indices_nonzero` ends the process
+                continue
             mask = matches(table)
             rows = pc.indices_nonzero(mask if isinstance(mask, pa.ChunkedArray) else pa.array(mask, pa.bool_()))
             ids = table["id"].take(rows).to_pylist()

@@ -28,7 +28,7 @@ def page(number: int) -> str:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The store of a version `all`: 40 pages, an edited, a longer and an exact copy of the first, a short and a
-    German one, and two pages of one address.
+    German one, and two pages of one address; and a source of one document, so that shards are empty.
     """
     folder = tmp_path_factory.mktemp("duplicates")
     texts = {page(number): text for number, text in enumerate(BASES)}
@@ -42,9 +42,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     lines += [{"id": f"again-{n}", "url": "http://twice.example/", "text": BASES[n][:600]} for n in (30, 31)]
     lines.append({"id": "damaged"})
     (folder / "pages.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (folder / "alone.txt").write_text("A text that is in no other source, and in a language that nobody has told. " * 3)
     values = {
         "name": "small",
-        "sources": {"pages": {"component": "web", "reader": "jsonl", "files": [str(folder / "*.jsonl")]}},
+        "sources": {
+            "pages": {"component": "web", "reader": "jsonl", "files": [str(folder / "*.jsonl")]},
+            "alone": {"component": "web", "reader": "text", "files": [str(folder / "*.txt")]},
+        },
         "extract": {"shards": 3, "error_budget": 0.1},
         "select": {"languages": sorted({"unknown", *map(detect, BASES)} - {"de"}), "min_characters": 50},
         "tokenizer": {"vocabulary_size": 500},
@@ -168,3 +172,9 @@ def test_a_difference_is_bounded() -> None:
     assert len(bounded.hunks) == 3
     assert bounded.further_hunks == 18
     assert bounded.words_not_compared == 7
+
+
+def test_an_empty_name_is_refused(store: str) -> None:
+    done = glam(store, "")
+    assert isinstance(done.exception, GlamError)
+    assert "names no document" in str(done.exception)
