@@ -1,4 +1,4 @@
-"""Decompression that survives damage: gzip, bzip2, Zstandard or plain bytes in, blocks of bytes and what went wrong
+"""Decompression that survives damage: gzip, bzip2, Zstandard, xz or plain bytes in, blocks of bytes and what went wrong
 out.
 
 The content decides what a file is, not its name. A compressed file is a sequence of members (frames, streams); where
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import lzma
 import re
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -119,6 +120,7 @@ _FORMATS = (
     ),
     _Format("bzip2", b"BZh", re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), bz2.BZ2Decompressor),
     _Format("zstd", b"\x28\xb5\x2f\xfd", re.compile(rb"\x28\xb5\x2f\xfd"), _ZstdDecoder),
+    _Format("xz", b"\xfd7zXZ\x00", re.compile(rb"\xfd7zXZ\x00\x00[\x00-\x0f]"), lzma.LZMADecompressor),
 )
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18(.{4})", re.DOTALL)
 
@@ -199,7 +201,7 @@ def _pieces(decoder: Any, block: bytes) -> Iterator[bytes]:
 
 def _is_decoding_error(error: Exception) -> bool:
     """Tell a damaged stream from a failing disk: bz2 raises a plain OSError without an error number."""
-    if isinstance(error, zlib.error) or (isinstance(error, OSError) and error.errno is None):
+    if isinstance(error, zlib.error | lzma.LZMAError) or (isinstance(error, OSError) and error.errno is None):
         return True
     return type(error).__name__ == "ZstdError"
 

@@ -1,4 +1,5 @@
-"""JSON lines: one object a line, plain or compressed (.gz, .bz2, .zst); a record is a line.
+"""JSON lines: one object a line, plain or compressed (.gz, .bz2, .zst, .xz), in UTF-8 or UTF-16; a
+record is a line.
 
 In: objects whose fields `fields.py` maps. Out: one text a line; native key = the id field.
 """
@@ -9,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import IO
 
-from pipelines.sources.decompression import decompressed
+from pipelines.sources.decompression import as_utf8, decompressed
 from pipelines.sources.fields import FieldsReader
 from pipelines.sources.reader import TOO_LARGE, damaged
 from pipelines.sources.record import Quarantined, Record, Skipped
@@ -20,7 +21,7 @@ class JsonLinesReader(FieldsReader):
     """Reads JSON lines; blank lines are no records, and a line that is no object with a text is quarantined."""
 
     def _records(self, file: IO[bytes], _url: str) -> Iterator[Record]:
-        scanner = Scanner(decompressed(file))
+        scanner = Scanner(as_utf8(decompressed(file)))
         limit = self.options.max_record_bytes
         while not scanner.at_end():
             offset = scanner.offset

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import lzma
 
 import pytest
 import zstandard
@@ -11,8 +12,14 @@ from hypothesis import strategies as st
 
 from pipelines.sources.decompression import Damage, MemberStart, decompressed
 
-COMPRESS = {"gzip": gzip.compress, "bzip2": bz2.compress, "zstd": zstandard.compress, "plain": bytes}
-COMPRESSED = ["gzip", "bzip2", "zstd"]
+COMPRESS = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "zstd": zstandard.compress,
+    "xz": lzma.compress,
+    "plain": bytes,
+}
+COMPRESSED = ["gzip", "bzip2", "zstd", "xz"]
 TEXT = b"".join(b"line %d of a text that is to be compressed\n" % n for n in range(400))
 
 
