@@ -110,24 +110,27 @@ def evaluate(
 @app.command()
 def score(
     model: Model,
-    file: Annotated[str, typer.Argument(metavar="[FILE]", help="JSON lines; - is standard input.")] = "-",
+    file: Annotated[
+        str, typer.Argument(metavar="[FILE]", help="JSON lines, plain or compressed; - is standard input.")
+    ] = "-",
     out: Annotated[str, typer.Option("--out", help="Where to write the lines; - is standard output.")] = "-",
     text_field: TextField = "text",
     score_field: Annotated[str, typer.Option("--score-field", help="The field to add.")] = "quality",
 ) -> None:
-    """Add to every line of JSON lines the probability of its text, 0 to 1; all other fields stay as they are.
+    """Add to every line of JSON lines the probability of its text, 0 to 1; all else stays as it was written.
 
     Example: zcat crawl.jsonl.gz | glam quality score --model quality.model > scored.jsonl
     """
     from contextlib import ExitStack
 
     from pipelines.classifier import read_classifier
-    from pipelines.quality_texts import score_lines
+    from pipelines.quality_texts import read_lines, score_lines
+    from pipelines.store.files import AtomicFile
 
     classifier = read_classifier(model)
     with ExitStack() as stack:
-        source = sys.stdin.buffer if file == "-" else stack.enter_context(_open(file, "rb"))
-        target = sys.stdout.buffer if out == "-" else stack.enter_context(_open(out, "wb"))
+        source = sys.stdin.buffer if file == "-" else read_lines(file)
+        target = sys.stdout.buffer if out == "-" else stack.enter_context(AtomicFile(out))
         for lines in score_lines(source, classifier, text_field, score_field, file):
             target.write(lines)
         target.flush()
@@ -184,13 +187,6 @@ def _explain_file(path: str, model: str | None, features: int) -> dict[str, Any]
     return {"file": path, **explain_text(read_classifier(str(model)), text, features)}
 
 
-def _open(path: str, mode: str) -> Any:
-    try:
-        return Path(path).open(mode)
-    except OSError as error:
-        raise GlamError(f"{path}: {error.strerror}; mend the path or the permissions") from error
-
-
 def _told(work: Any, *arguments: Any) -> Any:
     """Do work whose refusals are meant for the user."""
     try:
@@ -217,7 +213,10 @@ def _labeled(
 
     if config is not None:
         if positives or negatives:
-            raise GlamError("give a configuration, or --positives and --negatives, not both")
+            raise GlamError(
+                f"{config} is taken for a configuration: give one, or --positives and --negatives, not both "
+                "(quote a glob: 'crawl-*.jsonl')"
+            )
         return _of_corpus(config, overrides or [], store, beam_options)
     if not positives or not negatives:
         raise GlamError("give --positives and --negatives, or a corpus configuration with [quality]")

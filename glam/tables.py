@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -22,13 +22,18 @@ def _table(title: str, columns: Iterable[str], numeric_from: int) -> Table:
     return table
 
 
+def _console(file: TextIO, width: int = 160) -> Console:
+    """Return a console that prints words as they are, `[b]` and `:smile:` too; `width` where no terminal has one."""
+    return Console(file=file, highlight=False, markup=False, emoji=False, width=None if file.isatty() else width)
+
+
 def _print(table: Table) -> None:
-    Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 160).print(table)
+    _console(sys.stderr).print(table)
 
 
 def _print_answer(table: Table) -> None:
     """Print a table that is a command's answer, on stdout."""
-    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+    _console(sys.stdout).print(table)
 
 
 def say(message: str) -> None:
@@ -109,7 +114,7 @@ def source_table(answer: Mapping[str, Any], with_files: bool) -> None:
             path = file["path"].removeprefix(answer["folder"]).lstrip("/")
             reasons = _reasons(file["records"], file["quarantine"], file["notes"])
             table.add_row(f"  {path}", "", *_counts(file["records"], file["documents"]), reasons)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(table)
+    _console(sys.stdout, 240).print(table)
 
 
 def _total(files: Iterable[Mapping[str, Any]], figure: str) -> dict[str, int]:
@@ -173,7 +178,7 @@ def plan_table(plan: Mapping[str, Any], store: str) -> None:
         sizes = (f"{arm[name]:,}" for name in ("parameters", "active", "tokens"))
         table.add_row(arm["name"], arm["version"], *sizes, f"{arm['flops'] / 1e15:.3f}")
     _print(table)
-    Console(stderr=True, highlight=False).print(
+    _console(sys.stderr, 80).print(
         f"{plan['runs']} runs over seeds {', '.join(map(str, plan['seeds']))}: {plan['tokens']:,} tokens, "
         f"{plan['flops'] / 1e15:.3f} PFLOPs. Smallest difference that they tell with a power of 0.8, if seeds vary by "
         f"{plan['seed_deviation']:g}: {plan['detectable_effect']:g} bits per byte."

@@ -11,16 +11,17 @@ import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from pipelines.language import detect
+from pipelines.sources.decompression import decompressed
 from pipelines.sources.errors import SourceError
 from pipelines.sources.locate import locate
 from pipelines.sources.reader import Reader
 from pipelines.sources.record import Used
 from pipelines.sources.registry import READERS
+from pipelines.sources.scanner import Scanner
 from pipelines.store.errors import GlamError
-from pipelines.store.files import join
+from pipelines.store.files import join, open_read
 from pipelines.store.hashing import content_hash, document_id
 from pipelines.store.stages import FinishedStage
 from quality_filter.classifier import LinearClassifier, probability
@@ -28,6 +29,7 @@ from quality_filter.classifier import LinearClassifier, probability
 _READERS = {".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "text"}
 _COMPRESSED = (".gz", ".zst", ".bz2")
 LINES_AT_ONCE = 512
+LINE_BYTES = 1 << 28
 
 
 class QualityFileError(GlamError):
@@ -120,27 +122,57 @@ def read_samples(classifier: FinishedStage) -> list[LabeledText]:
     return sorted(texts, key=lambda text: text.id)
 
 
+def read_lines(url: str) -> Iterator[bytes]:
+    """Yield the lines of a file, plain or compressed.
+
+    Raises:
+        QualityFileError: when the file cannot be read, or is damaged.
+    """
+    try:
+        with open_read(url) as file:
+            scanner = Scanner(decompressed(file))
+            while not scanner.at_end():
+                line = scanner.read_line(LINE_BYTES)
+                if not line.endswith(b"\n") and (damage := scanner.take_damage()):
+                    raise QualityFileError(f"{url}: {damage.detail}; fetch the file again")
+                yield line
+    except OSError as error:
+        raise QualityFileError(f"{url}: {error.strerror or error}; mend the path or the permissions") from error
+
+
 def score_lines(
     lines: Iterable[bytes], classifier: LinearClassifier, text_field: str, score_field: str, name: str
 ) -> Iterator[bytes]:
     """Yield JSON lines with one more field, the probability of the text (6 places), a batch at a time.
 
+    What stands in a line stays as it was written: numbers keep their digits and strings their escapes.
+
     Raises:
-        QualityFileError: at a line that is no object with a text.
+        QualityFileError: at a line that is no object with a text, or has a field of the score's name.
     """
     numbered = enumerate(lines, 1)
     while batch := list(islice(numbered, LINES_AT_ONCE)):
-        rows = [_row(line, number, text_field, name) for number, line in batch if line.strip()]
-        for row, score in zip(rows, classifier.score_batch([row[text_field] for row in rows]).tolist(), strict=True):
-            row[score_field] = round(probability(score), 6)
-        yield b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+        rows = [_row(line, number, text_field, score_field, name) for number, line in batch if line.strip()]
+        scores = classifier.score_batch([text for _, text in rows]).tolist()
+        field = json.dumps(score_field)
+        yield b"".join(
+            f"{line[:-1].rstrip()}, {field}: {round(probability(score), 6)}}}\n".encode()
+            for (line, _), score in zip(rows, scores, strict=True)
+        )
 
 
-def _row(line: bytes, number: int, text_field: str, name: str) -> dict[str, Any]:
+def _row(data: bytes, number: int, text_field: str, score_field: str, name: str) -> tuple[str, str]:
+    """Return a line without blanks at its ends, and its text."""
     try:
+        line = data.decode("utf-8-sig").strip()
         row = json.loads(line)
-        row[text_field].encode()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        text = row[text_field]
+        text.encode()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         problem = f"no object with a text under {text_field!r} ({type(error).__name__}: {error})"
         raise QualityFileError(f"{name}, line {number}: {problem}; mend the line or give --text-field") from error
-    return dict(row)
+    if score_field in row:
+        raise QualityFileError(
+            f"{name}, line {number}: has a field {score_field!r} already; give another --score-field"
+        )
+    return line, text

@@ -7,6 +7,7 @@ so there the file is written directly.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -152,6 +153,8 @@ class AtomicFile(io.RawIOBase):
             remote, path = filesystem(self._url)
             return remote.open(path, "wb")
         target = Path(self._target)
+        if target.exists() and not target.is_file():  # a rename would put a file in the place of a device
+            raise OSError(errno.EINVAL, "it is there and is no regular file")
         target.parent.mkdir(parents=True, exist_ok=True)
         self._temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
         return self._temporary.open("wb", buffering=WRITE_BUFFER_BYTES)

@@ -69,6 +69,24 @@ def test_an_explanation_names_words(files, model):
     )
 
 
+def test_a_file_may_be_scored_into_its_own_place(files, model, tmp_path):
+    path = tmp_path / "crawl.jsonl"
+    path.write_bytes((files / "good.jsonl").read_bytes())
+    assert quality("score", path, "--model", model, "--out", path).returncode == 0
+    lines = path.read_text().splitlines()
+    assert len(lines) == 120
+    assert all("quality" in json.loads(line) for line in lines)
+
+
+def test_words_that_look_like_markup_are_printed_as_they_are(model, tmp_path):
+    (tmp_path / "page.txt").write_text("[/b] minister [bold] minister :smile: [/b]")
+    done = quality("explain", tmp_path / "page.txt", "--model", model, "--features", 50)
+    assert done.returncode == 0, done.stderr
+    assert "[/b] minister " in done.stdout
+    assert "minister [bold] " in done.stdout
+    assert ":smile: [/b]" in done.stdout
+
+
 def test_evaluation_of_files_writes_a_page(files, tmp_path):
     sources = ("--positives", files / "good.jsonl", "--negatives", files / "play-*.txt")
     page = tmp_path / "page.html"

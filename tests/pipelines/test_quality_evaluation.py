@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 
@@ -11,7 +12,7 @@ from glam.quality_page import render
 from pipelines.lookup import VersionDocuments
 from pipelines.quality_evaluation import Training, evaluate, train_folds
 from pipelines.quality_explanation import explain_document, explain_text
-from pipelines.quality_texts import LabeledText, QualityFileError, read_files, score_lines
+from pipelines.quality_texts import LabeledText, QualityFileError, read_files, read_lines, score_lines
 from pipelines.sources.errors import SourceError
 from pipelines.store.hashing import content_hash, document_id
 from quality_filter.classifier import probability
@@ -131,6 +132,30 @@ def test_scored_lines_keep_their_fields(texts):
     assert scored == [{**row, "q": score} for row, score in zip(rows, expected, strict=True)]
     with pytest.raises(QualityFileError, match=r"crawl\.jsonl, line 2: no object with a text under 'text'"):
         list(score_lines([lines[0], b'{"text": null}'], model, "text", "q", "crawl.jsonl"))
+
+
+def test_scored_lines_stay_as_they_were_written(texts):
+    model = TRAINING.train([text for text in texts if text.seen])
+    lines = [
+        b'\xef\xbb\xbf{"text": "", "n": 1e400, "p": 0.10000000000000000001 }\r\n',
+        b'{"a":1,"a":2,"s":"\\ud800","text":"x"}',
+    ]
+    first, second = b"".join(score_lines(lines, model, "text", "q", "-")).splitlines()
+    assert first.startswith(b'{"text": "", "n": 1e400, "p": 0.10000000000000000001, "q": 0.')
+    assert second.startswith(b'{"a":1,"a":2,"s":"\\ud800","text":"x", "q": 0.')
+    with pytest.raises(QualityFileError, match=r"-, line 2: has a field 'a' already; give another --score-field"):
+        list(score_lines(lines, model, "text", "a", "-"))
+
+
+def test_compressed_lines_are_read_and_a_cut_file_is_refused(tmp_path):
+    data = gzip.compress(b'{"text": "one"}\n{"text": "two"}\n')
+    (tmp_path / "crawl.jsonl.gz").write_bytes(data)
+    assert list(read_lines(str(tmp_path / "crawl.jsonl.gz"))) == [b'{"text": "one"}\n', b'{"text": "two"}\n']
+    (tmp_path / "cut.gz").write_bytes(data[:-10])
+    with pytest.raises(QualityFileError, match=r"cut\.gz: .*fetch the file again"):
+        list(read_lines(str(tmp_path / "cut.gz")))
+    with pytest.raises(QualityFileError, match=r"none: No such file"):
+        list(read_lines(str(tmp_path / "none")))
 
 
 def test_an_explanation_adds_up(texts):

@@ -1,6 +1,7 @@
 """Nothing is ever visible half-written."""
 
 import hashlib
+import os
 import re
 import sys
 
@@ -58,3 +59,10 @@ def test_an_address_without_its_package_is_told_with_the_remedy(url, remedy, mon
     monkeypatch.setitem(sys.modules, "s3fs", None)  # as if the extra were not installed
     with pytest.raises(StoreError, match=re.escape(remedy)):
         exists(url)
+
+
+def test_a_device_or_pipe_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StoreError, match=r"pipe: cannot be written \(it is there and is no regular file\)"):
+        write_bytes(str(tmp_path / "pipe"), b"text")
+    assert (tmp_path / "pipe").is_fifo()
