@@ -1,7 +1,8 @@
 """Tabulate: which evaluation examples are dirty with respect to what a version trains on, as GPT-3 and GLaM do by task.
 
 An example is dirty if one of its n-grams stands in a document of the version: one of the training split, not removed by
-decontamination, and of the component's variant. Documents count whole, also where packing cuts their end off.
+decontamination, and of the component's variant. Documents count whole, also where packing cuts their end off; those
+whose matches were cut out have none left.
 
 In: `decontaminate`'s matches, `training`, and `sample` or `subset` where a variant needs it. Out:
 `contamination/TASK.parquet` (TASK_SCHEMA), a row for every example. It runs for each version that a build publishes.
@@ -43,8 +44,8 @@ _PART_SCHEMA = pa.schema(
 class _GatherShard(beam.DoFn):
     """Yields (task, packed rows of _PART_SCHEMA) of a shard's matches, and documents by task tagged `documents`."""
 
-    def __init__(self, variants: Mapping[str, str], tasks: list[dict[str, Any]]) -> None:
-        self._variants, self._tasks = dict(variants), tasks
+    def __init__(self, variants: Mapping[str, str], tasks: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+        self._variants, self._tasks, self._columns = dict(variants), tasks, columns
 
     def process(self, work: dict[str, Any]) -> Iterable[Any]:
         """Read the shard's matches and the decisions on their documents."""
@@ -63,9 +64,11 @@ class _GatherShard(beam.DoFn):
         yield beam.pvalue.TaggedOutput("documents", {"documents": {str(t): n for t, n in documents.items()}})
 
     def _chosen(self, work: dict[str, Any], ids: pa.Array) -> np.ndarray:
-        """Tell of each of `ids` whether the version trains on it."""
-        table = read_table(work["decisions"]["training"], ["id", "split"])
+        """Tell of each of `ids` whether the version trains on it as it was compared."""
+        table = read_table(work["decisions"]["training"], ["id", *self._columns])
         taken = pc.equal(table["split"], "train").fill_null(False)
+        if "spans" in self._columns:
+            taken = pc.and_(taken, table["spans"].is_null())
         variant = self._variants.get(work["component"])
         for job in VARIANT_JOBS.get(variant or "", ()):
             decision = read_table(work["decisions"][job], ["id", CHOSEN_BY[job]])
@@ -161,7 +164,8 @@ def run(corpus: Corpus, ngrams: FinishedStage, name: str) -> FinishedStage:
     write_work_list(work_url, work)
     outputs = [{**task, "number": number, "path": task_path(task["task"])} for number, task in enumerate(tasks)]
     write_work_list(outputs_url, [output | {"url": stage.path(output["path"])} for output in outputs])
-    gather, write = _GatherShard(variants, tasks), _WriteTask(ngrams.urls("examples.parquet")[0])
+    gather = _GatherShard(variants, tasks, corpus.training_columns)
+    write = _WriteTask(ngrams.urls("examples.parquet")[0])
 
     def pipeline(p: beam.Pipeline) -> None:
         gathered = read_work_list(p, work_url) | "Gather" >> beam.ParDo(gather).with_outputs("documents", main="blocks")

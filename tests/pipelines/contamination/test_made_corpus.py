@@ -71,6 +71,11 @@ def test_the_version_is_made_of_what_is_left(cut: Build) -> None:
     assert all(naive_matches(text, EXAMPLES, N) == [] for text in packed.values())
 
 
+def test_a_version_without_the_spans_is_clean(cut: Build) -> None:
+    figures = cut.versions["all"].manifest["contamination"]["task"]
+    assert (figures["dirty"], figures["documents"], figures["found"]) == (0, 0, 3)
+
+
 def test_a_second_comparison_of_what_is_left_finds_nothing(cut: Build, tmp_path: Path) -> None:
     write(tmp_path)
     left = [{"id": row["native_key"], "text": text_without(row["text"], row["spans"])} for row in rows_of(cut)]
