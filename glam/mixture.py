@@ -78,7 +78,7 @@ def _remedy(use: ComponentUse, limits: RepetitionLimits) -> str:
 
     weight = _decimal(largest_weight(use, limits.max_epochs)).quantize(Decimal("0.0001"), ROUND_FLOOR).normalize()
     budget = format_amount(largest_budget(use, limits.max_epochs))
-    return f"lower its weight to {weight:f} or the budget to {budget}"
+    return f"lower its weight to {weight:f} or the budget to {budget}" if weight else f"lower the budget to {budget}"
 
 
 @app.command()
@@ -96,7 +96,7 @@ def weights(
         typer.Option("--target", help="Held-out source that runs are scored on; all of them if none is given."),
     ] = None,
     halving: Annotated[
-        float, typer.Option("--halving", min=1e-6, help="Difference in bits per byte that halves a weight.")
+        float, typer.Option("--halving", min=1e-6, max=1000, help="Difference in bits per byte that halves a weight.")
     ] = 0.25,
     version: TokensOf = None,
     store: StoreOption = DEFAULT_STORE,

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.contamination.cuts import Span, text_without
-from pipelines.contamination.evaluation_sets import find_sets, read_examples
+from pipelines.contamination.evaluation_sets import EvaluationSetError, find_sets, read_examples
 from pipelines.contamination.matching import Matches, NgramSet
 from pipelines.contamination.ngrams import NgramWriter
 from pipelines.contamination.removal import CONTAMINATED, Document, spans_to_cut
@@ -54,13 +54,22 @@ MATCH_SCHEMA = pa.schema(
 
 
 def run_ngrams(corpus: Corpus) -> FinishedStage | None:
-    """Write the n-grams of the evaluation sets, unless that is done; None where there is no set to compare with."""
+    """Write the n-grams of the evaluation sets, unless that is done; None where there is no set to compare with.
+
+    Raises:
+        EvaluationSetError: when something is to be removed and there is no set, or a set cannot be used.
+    """
     settings = corpus.config.decontaminate
     if settings is None:
         return None
     files = find_sets(settings)
     say = corpus.engine.display.say
     if not any(files.values()):
+        if corpus.removes():
+            raise EvaluationSetError(
+                f"decontaminate.remove = {settings.remove!r}, but no evaluation set has a file, so nothing would be "
+                "removed; give their folder with --set decontaminate.folder=DIR, or mend `files` of the sets"
+            )
         say("  decontaminate: no evaluation sets, documents are not compared (--set decontaminate.folder=DIR)")
         return None
     if without := [task for task, urls in files.items() if not urls]:

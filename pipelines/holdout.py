@@ -28,6 +28,7 @@ from pipelines.language import UNKNOWN
 from pipelines.progress import report
 from pipelines.ranking import ITEM, RankItems, pack_items, places_by_id
 from pipelines.store.hashing import KeyedHash
+from pipelines.store.repetition import exact
 from pipelines.store.stages import FinishedStage, StageKey
 
 LANGUAGES = 27**3
@@ -36,7 +37,7 @@ LANGUAGES = 27**3
 
 def quota(documents: int, settings: HoldOut) -> int:
     """Return how many of `documents` to hold out: the share rounded down, within the limits, never all."""
-    wanted = max(int(documents * settings.share), settings.minimum)
+    wanted = max(int(documents * exact(settings.share)), settings.minimum)
     if settings.maximum:
         wanted = min(wanted, settings.maximum)
     return max(0, min(documents - 1, wanted))

@@ -158,7 +158,7 @@ def read_scores(path: str) -> dict[str, Decimal]:
         WeightsError: when the file is neither, or a score is no positive number.
     """
     try:
-        text = read_bytes(path).decode()
+        text = read_bytes(path).decode("utf-8-sig")
         if path.endswith(".csv"):
             found = {row["component"]: row["score"] for row in csv.DictReader(text.splitlines())}
         else:

@@ -47,7 +47,7 @@ def run_tokenizer(corpus: Corpus) -> FinishedStage:
     settings = corpus.config.tokenizer
     recipe: dict[str, Any] = {"seed": corpus.config.seed, **settings.model_dump(exclude={"model"})}
     if settings.model is not None:
-        inputs: dict[str, Any] = {"model": [digest_file(settings.model).sha256]}
+        inputs: dict[str, Any] = {"model": [_digest_model(settings.model)]}
     else:
         inputs = corpus.inputs("training")
         recipe |= {"weights": {name: str(weight) for name, weight in corpus.config.weights().items()}}
@@ -81,6 +81,15 @@ def run_tokenizer(corpus: Corpus) -> FinishedStage:
         "sample": sample,
     }
     return stage.finish([model_file], summary=summary, side_files=side_files)
+
+
+def _digest_model(url: str) -> str:
+    try:
+        return digest_file(url).sha256
+    except OSError as error:
+        raise TokenizerError(
+            f"tokenizer.model: {url} cannot be read ({error.strerror or error}); give the file of a SentencePiece model"
+        ) from error
 
 
 def _train(texts: list[str], settings: TokenizerSettings, display: Display) -> bytes:

@@ -49,6 +49,11 @@ def test_too_many_epochs_are_refused_with_what_would_do():
     assert not glam("show", CONFIG, "--budget", "400B", "--max-epochs", "8").exception
 
 
+def test_a_weight_of_zero_is_no_remedy():
+    (*_, last) = str(glam("show", CONFIG, "--budget", "1000000T").exception).split("; ")
+    assert last == "lower the budget to 520T"  # 16 epochs of 650B of news at a weight of 0.02
+
+
 def test_tokens_that_nobody_knows_are_asked_for():
     done = glam("show", str(Path(CONFIG).with_name("demo.toml")), "--budget", "1M")
     assert done.exit_code == 0

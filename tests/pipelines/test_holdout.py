@@ -36,6 +36,10 @@ def test_a_quota_is_divided_over_languages_in_proportion(documents, share, minim
     assert divide(dict(reversed(documents.items())), settings) == divided
 
 
+def test_the_share_is_the_decimal_that_is_written():
+    assert quota(100, HoldOut(share=0.29)) == 29  # in floats 28.999…
+
+
 def test_a_source_without_documents_has_no_quota():
     assert divide({}, HoldOut(minimum=3)) == {}
 

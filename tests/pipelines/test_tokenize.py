@@ -110,6 +110,8 @@ def test_a_file_that_is_no_model_is_refused_by_name(small_config, store, tmp_pat
     (tmp_path / "mine.model").write_bytes(b"\xff\xff no model")
     with pytest.raises(TokenizerError, match=r"mine\.model: not a SentencePiece model"):
         build_to_tokens(small_config, store, f"tokenizer.model='{tmp_path}/mine.model'")
+    with pytest.raises(TokenizerError, match=r"tokenizer\.model: .*none\.model cannot be read \(No such file"):
+        build_to_tokens(small_config, store, f"tokenizer.model='{tmp_path}/none.model'")
 
 
 @pytest.mark.usefixtures("made")

@@ -33,7 +33,7 @@ def write(folder: Path) -> None:
 
 
 def build_made(
-    folder: Path, beam_options: Sequence[str] = (), until: str = STEPS[-1], **decontaminate: object
+    folder: Path, /, beam_options: Sequence[str] = (), until: str = STEPS[-1], **decontaminate: object
 ) -> Build:
     """Build the corpus in `folder` with these settings of decontamination."""
     sets = {

@@ -11,6 +11,7 @@ import pytest
 from pipelines.account import read_account
 from pipelines.build import Build
 from pipelines.contamination.cuts import text_without
+from pipelines.contamination.evaluation_sets import EvaluationSetError
 from pipelines.documents import read_table
 from tests.pipelines.contamination.made import EXAMPLES, INJECTED, PAGES, build_made, write
 from tests.pipelines.contamination.naive import naive_matches, naive_words
@@ -108,6 +109,12 @@ def test_documents_with_too_little_left_are_dropped_by_reason(folder: Path) -> N
     dropped = made.to_json()["documents"]["pages"]["dropped"]
     assert dropped == {"contaminated_short": len(INJECTED)}
     assert made.versions["all"].components["web"].documents == len(PAGES) - len(INJECTED)
+
+
+def test_removal_without_any_evaluation_set_is_refused(folder: Path) -> None:
+    absent = {"task": {"files": ["nowhere.jsonl"], "fields": ["text"]}}
+    with pytest.raises(EvaluationSetError, match=r"remove = 'documents', but no evaluation set has a file"):
+        build_made(folder, until="decontaminate", remove="documents", folder=None, sets=absent)
 
 
 def test_ngrams_of_more_documents_than_allowed_are_ignored(folder: Path) -> None:
