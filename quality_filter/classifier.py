@@ -37,7 +37,7 @@ LOGIT_BITS = 20
 MAGIC = b"GLAMQF\x00\x01"
 
 # Large enough to make numpy's overhead small, small enough to stay in the cache.
-_BATCH_BYTES = 1 << 20
+_BATCH_BYTES = 3 << 17
 _LARGE_BLOCK_BYTES = 24 << 20
 
 

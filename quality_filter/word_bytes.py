@@ -76,8 +76,8 @@ def find_words(texts: Texts) -> WordBytes:
     bounds[1:] = np.searchsorted(starts, ends)
     # Eight bytes at every place of `data`; numpy reads them wherever they begin.
     eight = np.ndarray((len(data) - KEY_BYTES + 1,), "<u8", data, strides=(1,))
-    first = np.take(eight, starts)
-    keys = np.take(_KEY_MASKS, np.minimum(stops - starts, KEY_BYTES + 1))
+    first = np.take(eight, starts, mode="clip")
+    keys = np.take(_KEY_MASKS, stops - starts, mode="clip")  # the last mask is that of longer words
     keys &= first
     return _without_markup(WordBytes(data, starts, stops, keys, bounds), first)
 

@@ -22,7 +22,7 @@ LARGEST_WEIGHT = (1 << 30) - 1
 
 _TAKEN = np.uint64(1)
 _HASH_SHIFT = np.uint64(32)
-_MEMO_BITS = 16
+_MEMO_BITS = 18
 _MEMO_SHIFT = np.uint64(64 - _MEMO_BITS)
 _GOLDEN_RATIO = np.uint64(0x9E3779B97F4A7C15)
 # Eight bytes 0xFF are no UTF-8, so they are the key of no word.
@@ -91,11 +91,12 @@ class WordTable:
         places <<= np.uint64(1)
         places = places.view(np.int64)
         slots = self._memo.slots
-        new = np.flatnonzero(slots[places] != words.keys)
-        entries = slots[places + 1]
+        new = np.flatnonzero(np.take(slots, places, mode="clip") != words.keys)
+        places += 1
+        entries = np.take(slots, places, mode="clip")
         if len(new):
             entries[new] = found = self._find(fnv1a(words.data, words.starts[new], words.stops[new]))
-            self._memo.put(words.keys[new], places[new], found)
+            self._memo.put(words.keys[new], places[new] - 1, found)
         return _unpack(entries)
 
     def _find(self, hashes: np.ndarray) -> np.ndarray:
