@@ -9,14 +9,15 @@
 VENV := .venv
 STORE ?= store
 READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
 
 demo: $(READY)
 	$(VENV)/bin/glam demo --store $(STORE)
 
-test: $(READY)
+test: $(READY_DEV)
 	$(VENV)/bin/python -m pytest --quiet --numprocesses 2 --dist loadfile
 
-lint: $(READY)
+lint: $(READY_DEV)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
@@ -24,18 +25,24 @@ lint: $(READY)
 $(READY): pyproject.toml requirements.lock scripts/install.sh
 	scripts/install.sh $(VENV)
 
-$(VENV)/.ready-bench: $(READY)
+$(READY_DEV): $(READY) requirements-dev.lock
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
+	touch $@
+
+$(VENV)/.ready-bench: $(READY_DEV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	touch $@
 
 bench: $(VENV)/.ready-bench
 	$(VENV)/bin/python benchmarks/all.py
 
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --no-strip-extras --quiet --custom-compile-command "make lock" --extra demo
+
 lock: $(READY)
 	$(VENV)/bin/python -m pip install --quiet uv
-	$(VENV)/bin/uv pip compile pyproject.toml --extra demo --extra dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links --quiet --upgrade \
-	  --custom-compile-command "make lock" --output-file requirements.lock
+	$(VENV)/bin/$(LOCK) --upgrade --output-file requirements.lock
+	$(VENV)/bin/$(LOCK) --extra dev --constraints requirements.lock --output-file requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) build dist

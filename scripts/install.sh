@@ -23,6 +23,8 @@ if ! "$python" -m venv "$venv"; then
     exit 1
 fi
 echo "Installing into $venv with $("$python" --version) (a few minutes, about 2 GB) ..." >&2
+# Older releases of pip refuse a locked package that is named once with an extra and once without.
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 touch "$venv/.ready"
