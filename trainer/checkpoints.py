@@ -15,8 +15,10 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from pipelines.store.errors import GlamError
+from pipelines.store.files import join
 from trainer.adafactor import AdafactorState, Moments
-from trainer.model.parameters import named_arrays, with_arrays
+from trainer.config import ModelSettings
+from trainer.model.parameters import Decoder, initialize, named_arrays, with_arrays
 from trainer.step import TrainState
 
 
@@ -113,6 +115,13 @@ class Checkpoints:
         if step is None:
             raise GlamError(f"{self._folder}: holds no checkpoint; train the run again")
         return self._manager.restore(step, args=ocp.args.Composite(**items))
+
+
+def load_decoder(run_dir: str, model: ModelSettings, vocabulary_size: int) -> Decoder:
+    """Return the decoder of a run's newest checkpoint."""
+    like = jax.eval_shape(lambda: initialize(model, vocabulary_size, jax.random.key(0)))
+    with Checkpoints(join(run_dir, "checkpoints")) as checkpoints:
+        return with_arrays(like, checkpoints.restore_parameters(named_arrays(like)))
 
 
 def _optimizer_tree(state: AdafactorState) -> dict[str, Any]:

@@ -28,12 +28,12 @@ from pipelines.store.sequences import SequenceRecord
 from pipelines.store.versions import HeldOut, Version
 from tokenizer.encode import Encoder
 from trainer.batch import Batch
-from trainer.checkpoints import Checkpoints
+from trainer.checkpoints import load_decoder
 from trainer.config import ModelSettings, TrainingConfig
 from trainer.data import Records, assemble, in_batches
 from trainer.model.decoder import forward
 from trainer.model.loss import token_losses
-from trainer.model.parameters import Decoder, initialize, named_arrays, with_arrays
+from trainer.model.parameters import Decoder
 from trainer.run_folder import finished_result, read_run
 
 _NATS_PER_BIT = math.log(2)
@@ -99,13 +99,6 @@ def evaluate(run_dir: str, version: Version, on_tokens: OnTokens | None = None) 
     scores = score_heldout(decoder, config.model, version, config.training.batch_rows, on_tokens)
     write_scores(path, scores, origin)
     return scores
-
-
-def load_decoder(run_dir: str, model: ModelSettings, vocabulary_size: int) -> Decoder:
-    """Return the decoder of a run's newest checkpoint."""
-    like = jax.eval_shape(lambda: initialize(model, vocabulary_size, jax.random.key(0)))
-    with Checkpoints(join(run_dir, "checkpoints")) as checkpoints:
-        return with_arrays(like, checkpoints.restore_parameters(named_arrays(like)))
 
 
 def score_heldout(

@@ -24,6 +24,12 @@ MASKED = -1e9
 
 def attention(layer: Attention, x: jax.Array, mask: jax.Array, settings: ModelSettings) -> jax.Array:
     """Attend within `mask` (B or 1, S, T), true where the query may see the key."""
+    bias = relative_bias(layer.relative_bias[...], x.shape[1], settings.relative_max_distance)
+    return attend(layer, *projections(layer, x, settings), bias, mask, settings)
+
+
+def projections(layer: Attention, x: jax.Array, settings: ModelSettings) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return query, key and value of the normalized x, each (B, S, N, D)."""
     batch, length, width = x.shape
     rows = rms_norm(x, layer.norm[...]).reshape(batch * length, width)
 
@@ -31,12 +37,28 @@ def attention(layer: Attention, x: jax.Array, mask: jax.Array, settings: ModelSe
         flat = weight.astype(x.dtype).reshape(width, -1)
         return (rows @ flat).reshape(batch, length, settings.heads, settings.head_dim)
 
-    query, key, value = project(layer.query[...]), project(layer.key[...]), project(layer.value[...])
-    logits = jnp.einsum("BSND,BTND->BNST", query, key, preferred_element_type=jnp.float32)
-    logits = logits + relative_bias(layer.relative_bias[...], length, settings.relative_max_distance)
-    weights = softmax(jnp.where(mask[:, None], logits, MASKED), settings.attention_extra_logit).astype(x.dtype)
+    return project(layer.query[...]), project(layer.key[...]), project(layer.value[...])
+
+
+def attend(
+    layer: Attention,
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    bias: jax.Array,
+    mask: jax.Array,
+    settings: ModelSettings,
+) -> jax.Array:
+    """Return what queries (B, S, N, D) find among keys and values (B, T, N, D): (B, S, M).
+
+    `bias` (N, S, T) is added to the logits; `mask` (B or 1, S, T) is true where the query may see the key.
+    """
+    logits = jnp.einsum("BSND,BTND->BNST", query, key, preferred_element_type=jnp.float32) + bias
+    weights = softmax(jnp.where(mask[:, None], logits, MASKED), settings.attention_extra_logit).astype(query.dtype)
+    batch, length = query.shape[:2]
     mixed = jnp.einsum("BNST,BTND->BSND", weights, value).reshape(batch * length, -1)
-    return (mixed @ layer.output[...].astype(x.dtype).reshape(-1, width)).reshape(x.shape)
+    width = layer.norm[...].shape[-1]
+    return (mixed @ layer.output[...].astype(query.dtype).reshape(-1, width)).reshape(batch, length, width)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))

@@ -53,10 +53,10 @@ def forward(
 
     def pair(x: jax.Array, number: jax.Array | int, even: Layer, odd: Layer) -> tuple[jax.Array, Routers | None]:
         x = x + attention(even.attention, x, mask, settings)
-        change, router = _feed_forward(even, x, real, settings, capacity_factor, draw and draw.of_layer(number))
+        change, router = feed_forward(even, x, real, settings, capacity_factor, draw and draw.of_layer(number))
         x = x + change
         x = x + attention(odd.attention, x, mask, settings)
-        return x + _feed_forward(odd, x, real, settings, capacity_factor, None)[0], router
+        return x + feed_forward(odd, x, real, settings, capacity_factor, None)[0], router
 
     x = decoder.embedding[...].astype(settings.activation_dtype)[ids]
     x, routers = _through_pairs(_rematerialized(pair, settings), x, decoder, settings)
@@ -87,17 +87,17 @@ def _through_pairs(
         return jax.lax.scan(lambda before, layers: pair(before, *layers), x, stacked)
     routers = []
     for number in range(pairs):
-        x, router = pair(x, number, _layer(decoder.even_layers, number), _layer(decoder.odd_layers, number))
+        x, router = pair(x, number, layer_of(decoder.even_layers, number), layer_of(decoder.odd_layers, number))
         routers.append(router)
     return x, jax.tree.map(lambda *values: jnp.stack(values), *routers) if settings.experts else None
 
 
-def _layer(stack: Layer, number: int) -> Layer:
+def layer_of(stack: Layer, number: int) -> Layer:
     """Return one layer of a stack."""
     return jax.tree.map(lambda array: array[number], stack)
 
 
-def _feed_forward(
+def feed_forward(
     layer: Layer,
     x: jax.Array,
     real: jax.Array,
@@ -105,6 +105,7 @@ def _feed_forward(
     capacity_factor: float | None,
     draw: Draw | None,
 ) -> tuple[jax.Array, Routers | None]:
+    """Return what a layer's feed-forward adds to x (B, S, M), and what its router did, if it has one."""
     kind = layer.feed_forward
     if isinstance(kind, Mixture):
         change, losses, counts = mixture(kind, x, real, settings, capacity_factor, draw)

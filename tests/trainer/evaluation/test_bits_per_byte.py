@@ -9,8 +9,9 @@ import pytest
 from pipelines.store.errors import GlamError
 from pipelines.store.files import join
 from pipelines.store.versions import Version
+from trainer.checkpoints import load_decoder
 from trainer.data import Records, assemble
-from trainer.evaluation.bits_per_byte import evaluate, load_decoder, read_scores, score_heldout
+from trainer.evaluation.bits_per_byte import evaluate, read_scores, score_heldout
 from trainer.loop import train
 from trainer.model.decoder import forward
 from trainer.model.loss import logits
