@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import logging
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from glam.contamination import contamination
 from glam.duplicates import duplicates
+from glam.evaluation import evaluate
 from glam.mixture import app as mixture_app
 from glam.models import models
-from glam.options import DEFAULT_STORE, JsonOption, SetOption, StoreOption, show
+from glam.options import DEFAULT_STORE, JsonOption, SetOption, StoreOption, configs_folder, show
 from glam.quality import app as quality_app
 from glam.sources import sources
 from pipelines.store.errors import INTERRUPTED, errors_told
@@ -33,12 +33,6 @@ app = typer.Typer(
 )
 
 PASS_ON = {"allow_extra_args": True}
-
-
-def configs_folder() -> Path:
-    """Return the folder of the configurations that come with the program (in a checkout or in an installed wheel)."""
-    here = Path(__file__).resolve().parent
-    return next(folder for folder in (here.parent / "configs", here / "configs") if folder.is_dir())
 
 
 def _print_version(wanted: bool) -> None:
@@ -112,33 +106,6 @@ def train(
         show(answer)
     else:
         print(f"{run}: {answer['steps']} steps, loss {answer['loss']:.4f}")
-
-
-@app.command()
-def evaluate(
-    run: Annotated[str, typer.Argument(help="Folder of a run.")],
-    store: StoreOption = DEFAULT_STORE,
-    tasks: Annotated[
-        str, typer.Option("--tasks", help="Comma-separated names; `heldout` is every held-out source.")
-    ] = "heldout",
-    data: Annotated[
-        str | None, typer.Option("--data", help="Folder of evaluation sets; the held-out tasks read nothing of it.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Score a run: bits per byte on the held-out documents of each source.
-
-    Example: glam evaluate runs/first --store store --json
-    """
-    from glam.tables import task_table
-    from glam.training import run_evaluation
-
-    if data is not None:
-        print("--data: held-out documents are in the version; nothing of the folder is read", file=sys.stderr)
-    answer = run_evaluation(run, store, tasks.split(","))
-    task_table(answer["tasks"])
-    if as_json:
-        show(answer)
 
 
 @app.command(context_settings=PASS_ON)
@@ -225,6 +192,7 @@ def verify(
         raise typer.Exit(1)
 
 
+app.command()(evaluate)
 app.command()(duplicates)
 app.command()(contamination)
 app.command()(models)

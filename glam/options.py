@@ -1,8 +1,9 @@
-"""Options that several commands have, and how an answer is printed as JSON."""
+"""Options that several commands have, where configurations lie, and how an answer is printed as JSON."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,6 +23,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key: key=value, the key dotted, the value as in TOML.")
 ]
+
+
+def configs_folder() -> Path:
+    """Return the folder of the configurations that come with the program (in a checkout or in an installed wheel)."""
+    here = Path(__file__).resolve().parent
+    return next(folder for folder in (here.parent / "configs", here / "configs") if folder.is_dir())
 
 
 def show(answer: dict[str, Any]) -> None:

@@ -5,35 +5,15 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, TextIO
+from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from glam.printing import console as _console
+from glam.printing import new_table as _table
+from glam.printing import print_answer as _print_answer
+from glam.printing import print_note as _print
 from pipelines.mixture import DerivedWeight
 from pipelines.store.repetition import ComponentUse, format_amount, format_epochs
 from pipelines.store.stages import FinishedStage
-
-
-def _table(title: str, columns: Iterable[str], numeric_from: int) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for position, column in enumerate(columns):
-        table.add_column(column, justify="right" if position >= numeric_from else "left", no_wrap=True)
-    return table
-
-
-def _console(file: TextIO, width: int = 160) -> Console:
-    """Return a console that prints words as they are, `[b]` and `:smile:` too; `width` where no terminal has one."""
-    return Console(file=file, highlight=False, markup=False, emoji=False, width=None if file.isatty() else width)
-
-
-def _print(table: Table) -> None:
-    _console(sys.stderr).print(table)
-
-
-def _print_answer(table: Table) -> None:
-    """Print a table that is a command's answer, on stdout."""
-    _console(sys.stdout).print(table)
 
 
 def say(message: str) -> None:
@@ -70,15 +50,6 @@ def encoded_table(encoded: Mapping[str, Mapping[str, int]]) -> None:
     for source, entry in sorted(encoded.items()):
         figures = (f"{entry[name]:,}" for name in ("documents", "bytes", "tokens"))
         table.add_row(source, *figures, f"{entry['bytes'] / entry['tokens']:.2f}" if entry["tokens"] else "-")
-    _print(table)
-
-
-def task_table(tasks: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print scores with intervals."""
-    table = _table("Scores", ("task", "score", "low", "high", "documents"), 1)
-    for name, task in tasks.items():
-        interval = ("-" if task[side] is None else f"{task[side]:.4f}" for side in ("low", "high"))
-        table.add_row(name, f"{task['score']:.4f}", *interval, f"{task['n']:,}")
     _print(table)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines.progress import TerminalDisplay
-from pipelines.store.errors import GlamError
 from pipelines.store.versions import find_version
 from trainer.accounting import cost
 from trainer.config import load_training_config
@@ -43,33 +42,3 @@ def run_training(config_path: str, overrides: Sequence[str], store: str, run: st
         "loss": result.loss,
         "finished": True,
     }
-
-
-def run_evaluation(run: str, store: str, tasks: Sequence[str]) -> dict[str, Any]:
-    """Score a run and return what `glam evaluate --json` prints.
-
-    Raises:
-        GlamError: when the run is not finished or a task is unknown.
-    """
-    unknown = [task for task in tasks if task != "heldout" and not task.startswith("heldout/")]
-    if unknown:
-        raise GlamError(f"--tasks {unknown[0]}: there is no such task; there are heldout and heldout/SOURCE")
-    from trainer.evaluation.bits_per_byte import evaluate
-    from trainer.evaluation.intervals import ratio_interval
-    from trainer.run_folder import read_run
-
-    version = find_version(store, read_run(run)["version"]["id"])
-    display = TerminalDisplay()
-    display.start("evaluate", sum(entry.tokens for entry in version.heldout.values()), "tokens")
-    scores = evaluate(run, version, lambda done, _: display.move(done))
-    display.finish()
-    answer = {}
-    for source, entry in scores.items():
-        if "heldout" in tasks or f"heldout/{source}" in tasks:
-            low, high = ratio_interval(entry.bits, entry.bytes) or (None, None)
-            figures = {"score": entry.bits_per_byte, "low": low, "high": high, "n": len(entry.ids), "chance": None}
-            answer[f"heldout/{source}"] = figures
-    absent = [task for task in tasks if task != "heldout" and task not in answer]
-    if absent or not answer:
-        raise GlamError(f"--tasks {','.join(tasks)}: the version holds out {', '.join(sorted(scores)) or 'nothing'}")
-    return {"run": run, "tasks": answer}

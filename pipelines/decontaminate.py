@@ -22,7 +22,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.contamination.cuts import Span, text_without
-from pipelines.contamination.evaluation_sets import EvaluationSetError, find_sets, read_examples
+from pipelines.contamination.evaluation_records import EvaluationSetError
+from pipelines.contamination.evaluation_sets import find_sets, read_examples
 from pipelines.contamination.matching import Matches, NgramSet
 from pipelines.contamination.ngrams import NgramWriter
 from pipelines.contamination.removal import CONTAMINATED, Document, spans_to_cut
@@ -74,14 +75,21 @@ def run_ngrams(corpus: Corpus) -> FinishedStage | None:
         return None
     if without := [task for task, urls in files.items() if not urls]:
         say(f"  decontaminate: no data for {', '.join(without)}")
-    recipe = {"n": settings.n, "fields": {task: list(settings.sets[task].fields) for task in files}}
+    recipe = {
+        "n": settings.n,
+        "fields": {task: list(settings.sets[task].fields) for task in files},
+        "records": {task: settings.sets[task].records for task in files},
+    }
     inputs = {task: [digest_file(url).sha256 for url in urls] for task, urls in files.items()}
     key = StageKey("evaluation_ngrams", recipe, inputs, ("pipelines.decontaminate",), ("numpy", "pyarrow"))
     done = corpus.store.finished(key)
     if done is not None:
         return done
     stage = corpus.store.begin(key)
-    examples = {task: read_examples(task, urls, settings.sets[task].fields) for task, urls in files.items()}
+    examples = {
+        task: read_examples(task, urls, settings.sets[task].fields, settings.sets[task].records)
+        for task, urls in files.items()
+    }
     written, tasks = NgramWriter(stage.url, settings.n).write(examples)
     return stage.finish(written, summary={"tasks": tasks})
 

@@ -1,30 +1,20 @@
 """Evaluation sets: from their files to the texts that are looked for.
 
-In: JSON lines, plain or compressed, and the fields that make an example's text. Out: one Example a line; its text is
+In: records in their native formats and the fields that make an example's text. Out: one Example a record; its text is
 the fields in order, each normalized as the documents are, joined by line feeds. N-grams run over the whole of it, as
-GPT-3's do. A line that is no object stops the work: a hole in an evaluation set would be reported as clean.
+GPT-3's do.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.contamination.settings import FOLDER, DecontaminateSettings, EvaluationSet
-from pipelines.sources.decompression import decompressed
+from pipelines.contamination.evaluation_records import EvaluationSetError, file_name, read_records, values_at
+from pipelines.contamination.settings import FOLDER, DecontaminateSettings
 from pipelines.sources.locate import fill_folder, locate
-from pipelines.sources.scanner import Scanner
-from pipelines.store.errors import GlamError
-from pipelines.store.files import open_read
 from pipelines.text import normalize_text
-
-LINE_BYTES = 1 << 28
-
-
-class EvaluationSetError(GlamError):
-    """An evaluation set cannot be used; the message names file, line, reason and remedy."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +32,7 @@ def find_sets(settings: DecontaminateSettings) -> dict[str, list[str]]:
     Raises:
         EvaluationSetError: when a folder is given and no set has a file in it.
     """
-    found = {name: _files(entry, settings.folder) for name, entry in sorted(settings.sets.items())}
+    found = {name: files_of(entry.files, settings.folder) for name, entry in sorted(settings.sets.items())}
     if settings.folder is not None and not any(found.values()):
         raise EvaluationSetError(
             f"decontaminate.folder = {settings.folder!r}: no file of any evaluation set is there; give the folder that "
@@ -51,18 +41,21 @@ def find_sets(settings: DecontaminateSettings) -> dict[str, list[str]]:
     return found
 
 
-def _files(entry: EvaluationSet, folder: str | None) -> list[str]:
-    patterns = [pattern for pattern in entry.files if folder is not None or FOLDER not in pattern]
-    found = locate(fill_folder(pattern, FOLDER, folder or "") for pattern in patterns)
-    return sorted(found, key=lambda url: (_name(url), url))
+def files_of(patterns: Iterable[str], folder: str | None) -> list[str]:
+    """Return the files that patterns fit, in order of their names; those of the folder only if there is one."""
+    wanted = [pattern for pattern in patterns if folder is not None or FOLDER not in pattern]
+    found = locate(fill_folder(pattern, FOLDER, folder or "") for pattern in wanted)
+    return sorted(found, key=lambda url: (file_name(url), url))
 
 
-def _name(url: str) -> str:
-    return url.rsplit("/", 1)[-1]
-
-
-def read_examples(task: str, files: Iterable[str], fields: Iterable[str]) -> Iterator[Example]:
+def read_examples(task: str, files: Iterable[str], fields: Iterable[str], records: str = "*") -> Iterator[Example]:
     """Yield the examples of a set in order.
+
+    Args:
+        task: for errors.
+        files: of the set.
+        fields: paths of the texts.
+        records: see `read_records`.
 
     Raises:
         EvaluationSetError: when a file is damaged, a line is no object, or a field is in no example.
@@ -71,14 +64,14 @@ def read_examples(task: str, files: Iterable[str], fields: Iterable[str]) -> Ite
     missing = set(paths)
     keys: list[str] = []
     for url in files:
-        for line, value in _objects(url):
+        for line, value in read_records(url, records):
             parts: list[str] = []
             for field, path in paths.items():
-                texts = list(_texts(value, path))
+                texts = [str(text) for text in values_at(value, path) if _is_text(text)]
                 missing -= {field} if texts else set()
                 parts += map(normalize_text, texts)
             keys = keys or sorted(value)
-            yield Example(_name(url), line, "\n".join(filter(None, parts)))
+            yield Example(file_name(url), line, "\n".join(filter(None, parts)))
     if missing and keys:
         raise EvaluationSetError(
             f"decontaminate.sets.{task}: no example has a text under {', '.join(sorted(missing))}; the first has the "
@@ -86,32 +79,5 @@ def read_examples(task: str, files: Iterable[str], fields: Iterable[str]) -> Ite
         )
 
 
-def _objects(url: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield (line from 1, object) of a file; blank lines hold none."""
-    with open_read(url) as file:
-        scanner, number = Scanner(decompressed(file)), 0
-        while not scanner.at_end():
-            line, number = scanner.read_line(LINE_BYTES), number + 1
-            if not line.endswith(b"\n") and (damage := scanner.take_damage()):
-                raise EvaluationSetError(f"{url}: line {number}: {damage.detail}; fetch the file again")
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line.decode("utf-8-sig"))
-            except (ValueError, RecursionError) as error:
-                raise EvaluationSetError(f"{url}: line {number}: not JSON ({error}); mend or remove it") from error
-            if not isinstance(value, dict):
-                raise EvaluationSetError(f"{url}: line {number}: no JSON object; mend or remove it")
-            yield number, value
-
-
-def _texts(value: Any, path: list[str]) -> Iterator[str]:
-    """Yield the strings and numbers at a path; `*` stands for every element of a list."""
-    if not path:
-        if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
-            yield str(value)
-    elif path[0] == "*" and isinstance(value, list):
-        for element in value:
-            yield from _texts(element, path[1:])
-    elif isinstance(value, dict) and path[0] in value:
-        yield from _texts(value[path[0]], path[1:])
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)

@@ -3,7 +3,7 @@
 In: a version of a store. Out: figures and tables of its stage `tabulate`. An evaluation prints these beside its scores:
 
     contamination = VersionContamination(store_url, version)
-    dirty = contamination.flags("lambada")["dirty"]      # one for every example, in order of the set's lines
+    dirty = contamination.by_record("lambada")           # {(file, line): whether it is}
 """
 
 from __future__ import annotations
@@ -103,6 +103,11 @@ class VersionContamination:
         if task not in self.tasks:
             raise ContaminationError(f"{task}: no such task; version {self._name} has {', '.join(sorted(self.tasks))}")
         return read_table(join(self._table.url, task_path(task)))
+
+    def by_record(self, task: str) -> dict[tuple[str, int], bool]:
+        """Return whether each example is dirty, by the name of its file and its line there."""
+        examples, dirty = self.examples(task), self.flags(task)["dirty"].to_pylist()
+        return dict(zip(zip(*(examples[key].to_pylist() for key in ("file", "line")), strict=True), dirty, strict=True))
 
     def examples(self, task: str) -> pa.Table:
         """Return the lines and texts of a task's examples, in the same order."""

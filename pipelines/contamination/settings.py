@@ -21,21 +21,28 @@ FieldPath = Annotated[str, Field(pattern=r"^[^.]*(\.[^.]+)*$")]
 
 
 class EvaluationSet(Settings):
-    """One evaluation set in JSON lines, plain or compressed; a line is an example.
+    """One evaluation set in its native format, plain or compressed; a record is an example.
 
     Attributes:
-        files: paths or globs; `{folder}` stands for `decontaminate.folder`.
+        files: paths or globs; `{folder}` stands for `decontaminate.folder`. The name tells the format: `.json`, `.csv`,
+            `.tsv`, else JSON lines.
+        records: path of the records in `.json` files, e.g. `data.*`.
+        demonstrations: files of the same format from which few-shot demonstrations are drawn; they are compared with
+            nothing.
         fields: what of an example is its text, in this order: `question`, `passage.text`, `choices.*` (every element of
             a list).
     """
 
     files: list[str] = Field(min_length=1)
+    records: FieldPath = "*"
+    demonstrations: list[str] = Field(default_factory=list)
     fields: list[FieldPath] = Field(min_length=1)
 
 
 class EvaluationSets(Settings):
-    """A file of evaluation sets."""
+    """A file of evaluation sets; `folder` stands for `{folder}` where nothing else does."""
 
+    folder: str | None = None
     sets: dict[TaskName, EvaluationSet] = Field(min_length=1)
 
 
@@ -74,8 +81,9 @@ class DecontaminateSettings(Settings):
         if self.sets_file is None:
             return self
         path = Path(config_path).parent / Path(self.sets_file).expanduser()
-        listed = load_settings(EvaluationSets, str(path)).sets
-        return self.model_copy(update={"sets_file": None, "sets": listed | self.sets})
+        listed = load_settings(EvaluationSets, str(path))
+        folder = self.folder or listed.folder
+        return self.model_copy(update={"sets_file": None, "folder": folder, "sets": listed.sets | self.sets})
 
     def recipe(self) -> dict[str, Any]:
         """Return what decides which documents are trained on, and with which text."""

@@ -238,6 +238,23 @@ def test_train_then_evaluate_then_report(built, tmp_path):
     assert set(tasks) == {"heldout/pages", "heldout/plays", "heldout/lee", "heldout/lee-test"}
     for task in tasks.values():
         assert task["low"] < task["score"] < task["high"]
+    made = [
+        {"goal": f"Open jar {n}.", "sol1": "Turn the lid.", "sol2": "Turn the jar.", "label": n % 2} for n in range(9)
+    ]
+    (tmp_path / "piqa.dev.jsonl").write_text("".join(json.dumps(record) + "\n" for record in made))
+    (tmp_path / "piqa.dev.jsonl").rename(tmp_path / "piqa.dev.jsonl.gz")  # its content decides what a file is
+    options = ("--store", store, "--data", tmp_path, "--shots", "0,1", "--json")
+    scored = glam("evaluate", run, "--tasks", "heldout/lee,piqa,copa", *options, env=environment)
+    assert scored.returncode == 0, scored.stderr
+    answer = json.loads(scored.stdout.splitlines()[-1])
+    assert set(answer["tasks"]) == {"heldout/lee", "piqa", "copa"}
+    piqa, copa = answer["tasks"]["piqa"], answer["tasks"]["copa"]
+    assert (piqa["n"], piqa["chance"], piqa["low"] <= piqa["score"] <= piqa["high"]) == (9, 50, True)
+    assert piqa["by_shots"]["1"]["reason"] == "no demonstrations"
+    assert (copa["n"], copa["score"], copa["reason"]) == (0, None, "no data")
+    assert answer["means"]["0"]["nlu"]["columns"] == 1
+    assert "copa: no data" in scored.stderr
+    assert len(list((run / "evaluation" / "piqa").iterdir())) == 1
     for reference, title in ((run, "run"), ("filtered", "filtered")):
         out = tmp_path / f"{title}.html"
         done = glam("report", reference, "--store", store, "--out", out, env=environment)

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from pipelines.store.hashing import keyed_hash
+from trainer.evaluation.intervals import bootstrap_generator
 
 CONFIDENCE = 0.95
 POWER = 0.8
@@ -180,15 +180,10 @@ class _Resampled:
         )
 
 
-def _generator(purpose: str) -> np.random.Generator:
-    """Return a counter-based generator that is fixed by `purpose`; it decides intervals, never data."""
-    return np.random.Generator(np.random.Philox(key=keyed_hash(0, "bootstrap", purpose.encode())))
-
-
 def _resample(source: str, change: np.ndarray, lengths: np.ndarray, resamples: int) -> np.ndarray:
     """Return Σ bits / Σ bytes of each seed (float64[resamples, seeds]) over documents drawn with replacement."""
     documents = len(lengths)
-    generator = _generator(f"documents {source}")
+    generator = bootstrap_generator(f"documents {source}")
     columns = np.column_stack([change.T, lengths.astype(np.float64)])
     parts = []
     step = max(1, _CELLS_AT_ONCE // documents)
@@ -215,7 +210,7 @@ def _difference(domain: Domain, sources: Sequence[_Resampled]) -> PairedDifferen
     needed = None
     if half is not None and document_error is not None and abs(mean) <= half:
         needed = seeds_needed(abs(mean), seed_error * math.sqrt(seeds), document_error, smallest)
-    draws = _generator(f"seeds {seeds}").multinomial(seeds, [1 / seeds] * seeds, size=len(replicates))
+    draws = bootstrap_generator(f"seeds {seeds}").multinomial(seeds, [1 / seeds] * seeds, size=len(replicates))
     hierarchical = (replicates * draws).sum(axis=1) / seeds
     low, high = np.quantile(hierarchical, [1 - _UPPER, _UPPER])
     return PairedDifference(

@@ -13,11 +13,8 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,12 +26,12 @@ from pipelines.store.versions import HeldOut, Version
 from tokenizer.encode import Encoder
 from trainer.batch import Batch
 from trainer.checkpoints import load_decoder
-from trainer.config import ModelSettings, TrainingConfig
+from trainer.config import ModelSettings
 from trainer.data import Records, assemble, in_batches
-from trainer.model.decoder import forward
-from trainer.model.loss import token_losses
+from trainer.evaluation.checkpoint import require_finished
+from trainer.evaluation.token_scores import compiled_token_scores
 from trainer.model.parameters import Decoder
-from trainer.run_folder import finished_result, read_run
+from trainer.run_folder import read_run
 
 _NATS_PER_BIT = math.log(2)
 _FILE = "heldout.parquet"
@@ -81,21 +78,12 @@ def evaluate(run_dir: str, version: Version, on_tokens: OnTokens | None = None) 
     Raises:
         GlamError: when the run is not finished, or the version is not one that its model can read.
     """
-    run = read_run(run_dir)
-    result = finished_result(run, run_dir)
-    if result is None:
-        raise GlamError(f"{run_dir}: the training is not finished; finish it with `glam train` first")
+    config, result = require_finished(run_dir, version)
     path = join(run_dir, _FILE)
-    origin = {"weights": result.weights, "version": version.id, "code": run["code"]}
+    origin = {"weights": result.weights, "version": version.id, "code": read_run(run_dir)["code"]}
     if exists(path) and (saved := read_scores(path, origin)) is not None:
         return saved
-    if version.vocabulary_size != run["vocabulary_size"]:
-        raise GlamError(
-            f"{run_dir}: its model has {run['vocabulary_size']} tokens, version {version.name} has "
-            f"{version.vocabulary_size}; evaluate on a version made with the same tokenizer"
-        )
-    config = TrainingConfig.model_validate(run["config"])
-    decoder = load_decoder(run_dir, config.model, run["vocabulary_size"])
+    decoder = load_decoder(run_dir, config.model, version.vocabulary_size)
     scores = score_heldout(decoder, config.model, version, config.training.batch_rows, on_tokens)
     write_scores(path, scores, origin)
     return scores
@@ -106,6 +94,7 @@ def score_heldout(
 ) -> dict[str, SourceScores]:
     """Score the held-out documents of every source of a version, `rows` records at a time."""
     piece_bytes = Encoder(read_bytes(version.tokenizer_url), version.tokenizer_url).piece_bytes()
+    program = compiled_token_scores(model)
     total = sum(entry.tokens for entry in version.heldout.values())
     done = 0
     scores = {}
@@ -114,28 +103,13 @@ def score_heldout(
         records = Records(entry.shards, version.token_dtype)
         for chunk in in_batches((records[number] for number in range(len(records))), rows):
             batch = assemble(chunk, rows, version.sequence_length)
-            nats = np.asarray(_compiled_nats(model)(decoder, batch), np.float64)
+            nats = np.asarray(program(decoder, batch).nats, np.float64)
             scorer.add(chunk, nats, batch)
             done += int(batch.counted.sum())
             if on_tokens is not None:
                 on_tokens(done, total)
         scores[source] = scorer.finish(entry, version)
     return scores
-
-
-@cache
-def _compiled_nats(model: ModelSettings) -> Callable[[Decoder, Batch], jax.Array]:
-    """Return the program that gives the cross-entropy (nats) of every target, (B, S), 0 where it doesn't count."""
-    tokens = min(model.group_size, 512)
-
-    def nats(decoder: Decoder, batch: Batch) -> jax.Array:
-        hidden, _ = forward(decoder, batch.inputs, batch.segments, model, None)
-        rows = hidden.reshape(-1, hidden.shape[-1])
-        chunk = tokens if rows.shape[0] % tokens == 0 else 0
-        entropy, _ = token_losses(decoder, rows, batch.targets.reshape(-1), chunk)
-        return entropy.reshape(batch.targets.shape) * jnp.asarray(batch.counted)
-
-    return jax.jit(nats)
 
 
 class _SourceScorer:

@@ -11,7 +11,8 @@ import pytest
 import zstandard
 
 from pipelines.config import load_corpus_config
-from pipelines.contamination.evaluation_sets import EvaluationSetError, find_sets, read_examples
+from pipelines.contamination.evaluation_records import EvaluationSetError, read_records
+from pipelines.contamination.evaluation_sets import find_sets, read_examples
 from pipelines.contamination.settings import DecontaminateSettings, EvaluationSets
 from pipelines.store.configuration import ConfigError, load_settings
 
@@ -92,10 +93,54 @@ def test_the_field_maps_that_come_with_the_program_fit_the_native_files():
         pytest.skip("GLAM_EVAL is not set: no native evaluation sets")
     sets = load_settings(EvaluationSets, str(CONFIGS / "evaluation" / "sets.toml")).sets
     found = find_sets(DecontaminateSettings(folder=folder, sets=sets))
-    assert {task for task, files in found.items() if not files} == {"quac", "storycloze"}
+    assert {task for task, files in found.items() if not files} == {
+        "quac",
+        "storycloze",
+        "stereoset_intersentence",
+        "stereoset_intrasentence",
+    }
     used = {Path(url).name for files in found.values() for url in files}
     native = {path.name for path in Path(folder).glob("*.jsonl.gz") if ".fewshot." not in path.name}
     assert used == native
     for task, files in found.items():
-        examples = list(read_examples(task, files, sets[task].fields))
+        examples = list(read_examples(task, files, sets[task].fields, sets[task].records))
         assert all(example.text for example in examples), task
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_sets_are_read_in_their_published_formats(tmp_path, compress):
+    document = {
+        "version": "1",
+        "data": [{"title": "a", "qas": [{"question": "Who?"}, {"question": "He?"}]}, {"qas": []}],
+    }
+    tables = {
+        "t.json": json.dumps(document).encode(),
+        "t.csv": b'id,"first, second"\r\n1,"two\nlines, a comma"\r\n\r\n2,x\r\n',
+        "t.tsv": b"id\tfirst, second\n1\t\xc3\xa9 b\n",
+    }
+    for name, content in tables.items():
+        (tmp_path / f"{name}.gz").write_bytes(compress(content))
+    files = {name: str(tmp_path / f"{name}.gz") for name in tables}
+    read = [(number, len(record["qas"])) for number, record in read_records(files["t.json"], "data.*")]
+    assert read == [(1, 2), (2, 0)]
+    texts = [example.text for example in read_examples("t", [files["t.json"]], ["title", "qas.*.question"], "data.*")]
+    assert texts == ["a\nWho?\nHe?", ""]
+    rows = [(3, {"id": "1", "first, second": "two\nlines, a comma"}), (5, {"id": "2", "first, second": "x"})]
+    assert list(read_records(files["t.csv"])) == rows
+    assert list(read_records(files["t.tsv"])) == [(2, {"id": "1", "first, second": "é b"})]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("t.csv", b"a,b\n1,2\n1\n", "line 3: 1 cells, the first row names 2"),
+        ("t.csv", b"a,b\n\xff,2\n", "not UTF-8"),
+        ("t.json", b'{"data": [1]}', "line 1: no JSON object"),
+        ("t.json", b'{"data": [', "line 1: not JSON"),
+    ],
+)
+def test_a_table_or_document_that_is_damaged_is_refused(tmp_path, name, content, problem):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(EvaluationSetError, match=f"{name}: {problem}"):
+        list(read_records(str(path), "data.*"))

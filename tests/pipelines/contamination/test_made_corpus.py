@@ -11,7 +11,7 @@ import pytest
 from pipelines.account import read_account
 from pipelines.build import Build
 from pipelines.contamination.cuts import text_without
-from pipelines.contamination.evaluation_sets import EvaluationSetError
+from pipelines.contamination.evaluation_records import EvaluationSetError
 from pipelines.documents import read_table
 from tests.pipelines.contamination.made import EXAMPLES, INJECTED, PAGES, build_made, write
 from tests.pipelines.contamination.naive import naive_matches, naive_words

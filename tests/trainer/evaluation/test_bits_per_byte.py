@@ -12,22 +12,8 @@ from pipelines.store.versions import Version
 from trainer.checkpoints import load_decoder
 from trainer.data import Records, assemble
 from trainer.evaluation.bits_per_byte import evaluate, read_scores, score_heldout
-from trainer.loop import train
 from trainer.model.decoder import forward
 from trainer.model.loss import logits
-
-
-@pytest.fixture(scope="module")
-def run(version, tmp_path_factory):
-    from trainer.config import TrainingConfig
-
-    sizes = {"model_dim": 32, "hidden_dim": 64, "heads": 2, "head_dim": 16, "layers": 2, "group_size": 32}
-    config = TrainingConfig.model_validate(
-        {"version": "filtered", "model": sizes, "training": {"steps": 12, "batch_rows": 4}}
-    )
-    run_dir = str(tmp_path_factory.mktemp("evaluated") / "run")
-    train(version, config, run_dir)
-    return config, run_dir
 
 
 def test_bits_are_those_of_the_definition_record_by_record(version, run):
