@@ -7,7 +7,7 @@ on, a larger `limit` asks for the further examples alone, and changed rules for 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -63,6 +63,10 @@ class Set:
     examples: tuple[Example, ...]
     demonstrations: tuple[str, ...]
     demonstration_files: tuple[str, ...]
+
+    def with_task(self, task: TaskSettings) -> Set:
+        """Return the same examples asked and scored in another way."""
+        return replace(self, task=task, reader=TaskReader(self.name, task))
 
     def shots(self, wanted: str) -> int:
         """Return the demonstrations that `wanted` means."""

@@ -37,7 +37,7 @@ def by_definition(model: CheckpointModel, request: LikelihoodRequest) -> tuple[f
     inputs = np.zeros((1, model.context), np.int32)
     inputs[0, : len(request.tokens) - 1] = request.tokens[:-1]
     segments = (np.arange(model.context) < len(request.tokens) - 1).astype(np.int32)[None]
-    hidden, _ = forward(model.decoder, inputs, segments, model.model, None)
+    hidden, _ = forward(model.decoder, inputs, segments, model.settings, None)
     rows = np.asarray(logits(model.decoder, hidden), np.float64)[0]
     places = np.arange(request.start - 1, len(request.tokens) - 1)
     targets = request.tokens[request.start :]
