@@ -25,19 +25,17 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from quality_filter.features import pair_buckets
-from quality_filter.word_bytes import Texts, find_words
+from quality_filter.word_bytes import Bytes, Texts, encoded_texts, find_words
 from quality_filter.word_table import WordTable
 
 SCORE_UNITS = 1 << 16
 LOGIT_BITS = 20
 MAGIC = b"GLAMQF\x00\x01"
 
-# Large enough to make numpy's overhead small, small enough to stay in the cache.
-_BATCH_BYTES = 3 << 17
+# Large enough to make numpy's overhead small, small enough to bound memory: about 100 bytes for each of these.
+_BATCH_BYTES = 1 << 20
 _LARGE_BLOCK_BYTES = 24 << 20
 
 
@@ -81,7 +79,7 @@ class LinearClassifier:
 
         Texts are strings, or an Arrow array of strings, which is faster.
         """
-        sums = [self._sum(batch) for batch in _batches(texts)]
+        sums = [self._sum(batch) for batch in _batches(encoded_texts(texts))]
         if not sums:
             return np.zeros(0, np.int32)
         totals, counts = (np.concatenate(parts) for parts in zip(*sums, strict=True))
@@ -90,12 +88,13 @@ class LinearClassifier:
 
     def explain(self, text: str, limit: int = 20) -> list[Contribution]:
         """Return the `limit` features that weigh most in a text, by the size of what they add to its logit."""
-        found = find_words([text])
+        found = find_words([text.encode()])
         words = found.words()
-        hashes, weights, known = self._words.look_up_words(found)
-        features = [(word, int(weight)) for word, weight, flag in zip(words, weights, known, strict=True) if flag]
+        weighted = self._words.look_up_words(found)
+        known = zip(words, weighted.weights, weighted.known, strict=True)
+        features = [(word, int(weight)) for word, weight, flag in known if flag]
         if len(self.bucket_weights):
-            pairs = self.bucket_weights[pair_buckets(hashes, len(self.bucket_weights))]
+            pairs = self.bucket_weights[pair_buckets(weighted.hashes, len(self.bucket_weights))]
             features += [(f"{a} {b}", int(q)) for a, b, q in zip(words, words[1:], pairs, strict=False)]
         sums: dict[str, list[int]] = {}
         for feature, weight in features:
@@ -149,13 +148,13 @@ class LinearClassifier:
             hashes, weights, np.frombuffer(body, "<i4", buckets, words * 8), header["fraction_bits"], header["training"]
         )
 
-    def _sum(self, texts: Texts) -> tuple[np.ndarray, np.ndarray]:
+    def _sum(self, texts: list[Bytes]) -> tuple[np.ndarray, np.ndarray]:
         """Return the sum of weights and the number of features of each text, int64."""
         words = find_words(texts)
-        hashes, weights, known = self._words.look_up_words(words)
+        hashes, halves = weighted = self._words.look_up_words(words)
         first = words.bounds[:-1]
-        totals = np.add.reduceat(weights, first, dtype=np.int64)
-        counts = np.add.reduceat(known, first, dtype=np.int64)
+        counts = np.add.reduceat(weighted.known, first, dtype=np.int64)
+        totals = (np.add.reduceat(halves, first, dtype=np.int64) - counts) >> 1
         if len(self.bucket_weights):
             pairs = np.zeros(len(hashes), np.int32)
             np.take(self.bucket_weights, pair_buckets(hashes, len(self.bucket_weights)), out=pairs[:-1], mode="clip")
@@ -178,12 +177,11 @@ def _keep_freed_memory() -> None:
     np.empty(_LARGE_BLOCK_BYTES, np.uint8)
 
 
-def _batches(texts: Texts) -> Iterator[Texts]:
+def _batches(texts: list[Bytes]) -> Iterator[list[Bytes]]:
     """Cut texts into runs of about _BATCH_BYTES."""
     start = size = 0
-    lengths = pc.binary_length(texts).fill_null(0).to_pylist() if isinstance(texts, pa.Array) else map(len, texts)
-    for position, length in enumerate(lengths, 1):
-        size += length
+    for position, text in enumerate(texts, 1):
+        size += len(text)
         if size >= _BATCH_BYTES:
             yield texts[start:position]
             start, size = position, 0

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from quality_filter.word_bytes import Texts, find_words, word_edges
+from quality_filter.word_bytes import Texts, encoded_texts, find_words, word_edges
 
 _FNV_OFFSET = 2166136261
 _FNV_PRIME = 16777619
@@ -38,7 +38,7 @@ class Words(NamedTuple):
 
 def hash_words(texts: Texts) -> Words:
     """Return the hashed words of every text."""
-    words = find_words(texts)
+    words = find_words(encoded_texts(texts))
     return Words(fnv1a(words.data, words.starts, words.stops), words.bounds)
 
 
@@ -63,7 +63,7 @@ def normalize(text: str) -> str:
 
 def split_words(text: str) -> list[str]:
     """Return the words of one text as strings, `</s>` last; they agree with `hash_words([text])`."""
-    return find_words([text]).words()
+    return find_words([text.encode()]).words()
 
 
 def fnv1a(data: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:

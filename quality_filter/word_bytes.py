@@ -25,6 +25,7 @@ KEY_BYTES = 8
 Texts: TypeAlias = Sequence[str] | pa.Array
 Bytes: TypeAlias = bytes | memoryview
 
+_BLOCK_BYTES = 1 << 15
 _BLANK = 0x20
 _END = f" {END_OF_LINE} ".encode()
 # First bytes of UTF-8: 0xC2 begins U+0080 to U+00BF, 0xC3 U+00C0 to U+00FF; 0xE2 0x80 to 0xE2 0x83 U+2000 to U+20FF.
@@ -68,18 +69,16 @@ class WordBytes(NamedTuple):
         return [text[start:stop].decode() for start, stop in zip(self.starts, self.stops, strict=True)]
 
 
-def find_words(texts: Texts) -> WordBytes:
+def find_words(encoded: list[Bytes]) -> WordBytes:
     """Return the words of every text."""
-    data, ends = _pack(encoded_texts(texts))
+    data, ends = _pack(encoded)
     starts, stops = word_edges(data)
     bounds = np.zeros(len(ends) + 1, np.int64)
     bounds[1:] = np.searchsorted(starts, ends)
-    # Eight bytes at every place of `data`; numpy reads them wherever they begin.
-    eight = np.ndarray((len(data) - KEY_BYTES + 1,), "<u8", data, strides=(1,))
-    first = np.take(eight, starts, mode="clip")
+    heads = _heads(data, starts)
     keys = np.take(_KEY_MASKS, stops - starts, mode="clip")  # the last mask is that of longer words
-    keys &= first
-    return _without_markup(WordBytes(data, starts, stops, keys, bounds), first)
+    keys &= heads
+    return _without_markup(WordBytes(data, starts, stops, keys, bounds), heads)
 
 
 def encoded_texts(texts: Texts) -> list[Bytes]:
@@ -98,20 +97,31 @@ def encoded_texts(texts: Texts) -> list[Bytes]:
 def word_edges(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return where words start and stop; `data` begins and ends with a blank."""
     in_word = data > _BLANK
-    edges = np.flatnonzero(in_word[1:] != in_word[:-1])
-    edges += 1
-    return edges[0::2].copy(), edges[1::2].copy()  # gathering is much slower with steps between
+    is_edge = np.zeros(len(data), bool)
+    np.not_equal(in_word[1:], in_word[:-1], out=is_edge[1:])
+    edges = np.flatnonzero(is_edge)
+    return edges[0::2].copy(), edges[1::2]  # gathering by the starts is much slower with steps between
 
 
-def _without_markup(words: WordBytes, first: np.ndarray) -> WordBytes:
-    """Leave out the words that fastText takes for its own, but for the `</s>` that ends each text.
+def _heads(data: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Return the first eight bytes from the start of each word, the first one lowest: (n,) uint64.
 
-    Args:
-        words: of the batch.
-        first: (n,) uint64, the first eight bytes from the start of each word.
+    numpy reads numbers wherever they begin, but first makes a copy, eight times as large; a block's stays in the cache.
     """
+    eight = np.ndarray((len(data) - KEY_BYTES + 1,), "<u8", data, strides=(1,))
+    heads = np.empty(len(starts), np.uint64)
+    blocks = range(0, len(data), _BLOCK_BYTES)
+    edges = [*np.searchsorted(starts, blocks).tolist(), len(starts)]
+    for block, (first, end) in zip(blocks, pairwise(edges), strict=True):
+        places = starts[first:end] - block
+        np.take(eight[block : block + _BLOCK_BYTES], places, out=heads[first:end], mode="clip")
+    return heads
+
+
+def _without_markup(words: WordBytes, heads: np.ndarray) -> WordBytes:
+    """Leave out the words that fastText takes for its own, but for the `</s>` that ends each text."""
     ends = words.keys == _key(END_OF_LINE)
-    labels = np.flatnonzero(first == _key(LABEL_PREFIX))
+    labels = np.flatnonzero(heads == _key(LABEL_PREFIX))
     if np.count_nonzero(ends) == len(words.bounds) - 1 and not len(labels):
         return words
     stays = ~ends
@@ -130,56 +140,53 @@ def _pack(encoded: list[Bytes]) -> tuple[np.ndarray, np.ndarray]:
     """
     data, ends = _join(encoded)
     leads = np.flatnonzero(data >= _FIRST_LEAD)
-    others = _other_letters(data, leads)
+    first = data[leads]
+    _lower_latin_1(data, leads[first == _LATIN_1_LEAD] + 1)
+    others = leads[(first > _LATIN_1_LEAD) & ~((first == _PUNCTUATION_LEAD) & (data[leads + 1] < 0x84))]
+    _blank_wide_spaces(data, leads, first)
     if len(others):
         numbers = np.unique(np.searchsorted(ends, others, side="right")).tolist()
-        data, ends = _lower_fully(encoded, numbers, data, ends)
-        leads = np.flatnonzero(data >= _FIRST_LEAD)
-    _lower_latin_1(data, leads)
-    _blank_wide_spaces(data, leads)
+        return _lower_fully(data, ends, numbers)
     return data, ends
 
 
-def _join(encoded: list[Bytes]) -> tuple[np.ndarray, np.ndarray]:
+def _join(encoded: Sequence[Bytes]) -> tuple[np.ndarray, np.ndarray]:
     """Join texts with the ASCII letters in lower case; each one is followed by `</s>`, the last by room for a key."""
     first = [b" " + encoded[0]] if encoded else []
-    packed = bytearray(_END).join((*first, *encoded[1:], b" " * KEY_BYTES)).lower()
+    data = np.frombuffer(bytearray(_END).join((*first, *encoded[1:], b" " * KEY_BYTES)), np.uint8)
+    capitals = (data - np.uint8(ord("A")) < 26).view(np.uint8)
+    capitals *= np.uint8(0x20)
+    data |= capitals
     ends = np.cumsum([len(text) + len(_END) for text in encoded], dtype=np.int64) + 1
-    return np.frombuffer(packed, np.uint8), ends
+    return data, ends
 
 
-def _lower_fully(
-    encoded: list[Bytes], numbers: list[int], data: np.ndarray, ends: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _lower_fully(data: np.ndarray, ends: np.ndarray, numbers: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Put the texts of these numbers through `str.lower`, in place unless one changes its length."""
-    fits = True
+    starts = np.concatenate([[1], ends[:-1]]).tolist()
+    stops = (ends - len(_END)).tolist()
+    resized: dict[int, bytes] = {}
     for number in numbers:
-        size = len(encoded[number])
-        encoded[number] = lowered = bytes(encoded[number]).decode().lower().encode()
-        fits = fits and len(lowered) == size
-        if fits:
-            stop = int(ends[number]) - len(_END)
-            data[stop - size : stop] = np.frombuffer(lowered, np.uint8)
-    return (data, ends) if fits else _join(encoded)
+        text = data[starts[number] : stops[number]]
+        lowered = text.tobytes().decode().lower().encode()
+        if len(lowered) == len(text):
+            text[:] = np.frombuffer(lowered, np.uint8)
+        else:
+            resized[number] = lowered
+    if not resized:
+        return data, ends
+    edges = enumerate(zip(starts, stops, strict=True))
+    return _join([resized.get(number, data[start:stop].tobytes()) for number, (start, stop) in edges])
 
 
-def _other_letters(data: np.ndarray, leads: np.ndarray) -> np.ndarray:
-    """Return the places of characters that may have a lower case which `_lower_latin_1` does not know."""
-    first = data[leads]
-    punctuation = (first == _PUNCTUATION_LEAD) & (data[leads + 1] < 0x84)
-    return leads[(first > _LATIN_1_LEAD) & ~punctuation]
+def _lower_latin_1(data: np.ndarray, places: np.ndarray) -> None:
+    """Lower À to Þ in place, by their second bytes: U+00C0 to U+00DE but for U+00D7, the multiplication sign."""
+    second = data[places]
+    data[places] = np.where((second <= 0x9E) & (second != 0x97), second + 0x20, second)
 
 
-def _lower_latin_1(data: np.ndarray, leads: np.ndarray) -> None:
-    """Lower À to Þ in place: U+00C0 to U+00DE but for U+00D7, the multiplication sign."""
-    seconds = leads[data[leads] == _LATIN_1_LEAD] + 1
-    last = data[seconds]
-    data[seconds] = np.where((last <= 0x9E) & (last != 0x97), last + 0x20, last)
-
-
-def _blank_wide_spaces(data: np.ndarray, leads: np.ndarray) -> None:
+def _blank_wide_spaces(data: np.ndarray, leads: np.ndarray, first: np.ndarray) -> None:
     """Overwrite, in place, the space separators beyond ASCII with blanks."""
-    first = data[leads]
     for lead, (size, is_space) in _WIDE_SPACES.items():
         places = leads[first == lead]
         if len(places) == 0:

@@ -23,42 +23,63 @@ LARGEST_WEIGHT = (1 << 30) - 1
 _TAKEN = np.uint64(1)
 _HASH_SHIFT = np.uint64(32)
 _MEMO_BITS = 18
-_MEMO_SHIFT = np.uint64(64 - _MEMO_BITS)
 _GOLDEN_RATIO = np.uint64(0x9E3779B97F4A7C15)
 # Eight bytes 0xFF are no UTF-8, so they are the key of no word.
 _NO_KEY = 2**64 - 1
 
 
 class Weighted(NamedTuple):
-    """Words of a batch by hash (uint32), weight (int32, 0 where unknown) and whether they are known (int32, 0 or 1)."""
+    """Words of a batch.
+
+    Attributes:
+        hashes: (n,) uint32.
+        halves: (n,) int32, the lower halves of their entries: twice the weight, and one more where the word is known.
+    """
 
     hashes: np.ndarray
-    weights: np.ndarray
-    known: np.ndarray
+    halves: np.ndarray
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Return the weight of each word, int32, 0 where it is unknown."""
+        return self.halves >> 1
+
+    @property
+    def known(self) -> np.ndarray:
+        """Return whether each word is known, int32, 0 or 1."""
+        return self.halves & 1
 
 
 class _Memo(threading.local):
     """The short words met last, by their bytes; what a thread keeps for itself.
 
     Attributes:
-        slots: (2 · 2^_MEMO_BITS,) uint64; a word's key, then its entry, so that both are read at once.
+        slots: (2^_MEMO_BITS, 2) uint64; a word's key and its entry, so that both are read at once.
     """
 
     def __init__(self) -> None:
-        self.slots = np.full(2 << _MEMO_BITS, _NO_KEY, np.uint64)
+        self.slots = np.full((1 << _MEMO_BITS, 2), _NO_KEY, np.uint64)
+        self._shift = np.uint64(64 - _MEMO_BITS)
 
-    def put(self, keys: np.ndarray, places: np.ndarray, entries: np.ndarray) -> None:
-        """Remember words that have a key; of several that want one slot, one stays."""
-        short = np.flatnonzero(keys)
-        keys, places, entries = keys[short], places[short], entries[short]
-        self.slots[places] = keys
-        held = self.slots[places] == keys
-        self.slots[places[held] + 1] = entries[held]
+    def recall(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the entry of each word, any where it is not remembered, and the numbers of the words that are not."""
+        slots = np.take(self.slots, self._places(keys), axis=0, mode="clip")
+        return slots[:, 1], np.flatnonzero(slots[:, 0] != keys)
+
+    def put(self, keys: np.ndarray, entries: np.ndarray) -> None:
+        """Remember words that have a key; of several that want one slot, the last one stays."""
+        short = np.flatnonzero(keys != 0)
+        keys = keys[short]
+        self.slots[self._places(keys)] = np.stack([keys, entries[short]], axis=1)
+
+    def _places(self, keys: np.ndarray) -> np.ndarray:
+        places = keys * _GOLDEN_RATIO
+        places >>= self._shift
+        return places.view(np.int64)
 
 
 def _unpack(entries: np.ndarray) -> Weighted:
-    low = entries.astype(np.uint32).view(np.int32)
-    return Weighted((entries >> _HASH_SHIFT).astype(np.uint32), low >> 1, low & 1)
+    return Weighted((entries >> _HASH_SHIFT).astype(np.uint32), entries.astype(np.uint32).view(np.int32))
 
 
 class WordTable:
@@ -86,17 +107,10 @@ class WordTable:
 
     def look_up_words(self, words: WordBytes) -> Weighted:
         """Return hash and weight of each word."""
-        places = words.keys * _GOLDEN_RATIO
-        places >>= _MEMO_SHIFT
-        places <<= np.uint64(1)
-        places = places.view(np.int64)
-        slots = self._memo.slots
-        new = np.flatnonzero(np.take(slots, places, mode="clip") != words.keys)
-        places += 1
-        entries = np.take(slots, places, mode="clip")
+        entries, new = self._memo.recall(words.keys)
         if len(new):
             entries[new] = found = self._find(fnv1a(words.data, words.starts[new], words.stops[new]))
-            self._memo.put(words.keys[new], places[new] - 1, found)
+            self._memo.put(words.keys[new], found)
         return _unpack(entries)
 
     def _find(self, hashes: np.ndarray) -> np.ndarray:

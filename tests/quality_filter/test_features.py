@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from quality_filter.features import hash_vocabulary, hash_words, normalize, pair_buckets, split_words
@@ -59,6 +59,7 @@ def test_words_of_any_batch_equal_the_reference(texts):
     assert_equal_to_reference(texts)
 
 
+@settings(deadline=None)
 @given(st.lists(ODD | st.none(), max_size=6), st.integers(0, 3))
 def test_an_arrow_array_has_the_words_of_its_strings(texts, start):
     strings = [text or "" for text in texts[start:]]

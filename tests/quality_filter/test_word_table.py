@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quality_filter.features import hash_vocabulary, hash_words
-from quality_filter.word_bytes import find_words
+from quality_filter.word_bytes import encoded_texts, find_words
 from quality_filter.word_table import LARGEST_WEIGHT, WordTable
 from tests.demo_text import html_pages, news
 
@@ -33,7 +33,7 @@ def test_words_met_before_and_long_ones_are_found_as_by_their_hashes():
     table = WordTable(hash_vocabulary(vocabulary), np.arange(1, 8, dtype=np.int32))
     batches = [["the eightletters a eightlet"], ["eightlet ninelette a the"], html_pages(8), news(), ["naïve the", ""]]
     for texts in batches * 2:
-        found = table.look_up_words(find_words(texts))
+        found = table.look_up_words(find_words(encoded_texts(texts)))
         expected = table.look_up(hash_words(texts).hashes)
         for ours, theirs in zip(found, expected, strict=True):
             assert ours.tolist() == theirs.tolist()
@@ -41,9 +41,8 @@ def test_words_met_before_and_long_ones_are_found_as_by_their_hashes():
 
 def test_a_memo_with_few_slots_forgets_and_never_mistakes(monkeypatch):
     monkeypatch.setattr("quality_filter.word_table._MEMO_BITS", 2)
-    monkeypatch.setattr("quality_filter.word_table._MEMO_SHIFT", np.uint64(62))
     table = WordTable(hash_vocabulary(["the", "minister"]), np.array([5, -7], np.int32))
     for texts in (news()[:50], html_pages(5), news()[:50]):
-        found = table.look_up_words(find_words(texts))
+        found = table.look_up_words(find_words(encoded_texts(texts)))
         assert found.hashes.tolist() == hash_words(texts).hashes.tolist()
         assert found.weights.tolist() == table.look_up(found.hashes).weights.tolist()
