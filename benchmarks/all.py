@@ -31,6 +31,8 @@ BENCHMARKS = (
     "warc_to_tfrecord",
     "memory",
     "loader",
+    "mixture_layer",
+    "training_step",
 )
 """The scripts in the order of the data's way."""
 
