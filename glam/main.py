@@ -15,6 +15,8 @@ import typer
 from glam.contamination import contamination
 from glam.duplicates import duplicates
 from glam.evaluation import evaluate
+from glam.fine_tuning import finetune
+from glam.generation import generate
 from glam.mixture import app as mixture_app
 from glam.models import models
 from glam.options import DEFAULT_STORE, JsonOption, SetOption, StoreOption, configs_folder, show
@@ -195,6 +197,8 @@ def verify(
 app.command()(evaluate)
 app.command()(duplicates)
 app.command()(contamination)
+app.command()(finetune)
+app.command()(generate)
 app.command()(models)
 app.command(context_settings=PASS_ON)(sources)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipelines.progress import TerminalDisplay
+from pipelines.progress import Display, TerminalDisplay
 from pipelines.store.versions import find_version
 from trainer.accounting import cost
 from trainer.config import load_training_config
@@ -29,11 +29,7 @@ def run_training(config_path: str, overrides: Sequence[str], store: str, run: st
     tokens = config.training.batch_rows * version.sequence_length
     display.start("train", config.training.steps * tokens, "tokens")
 
-    def on_step(done: int, steps: int, record: dict[str, Any]) -> None:
-        loss = "not finite" if record["loss"] is None else f"{record['loss']:.3f}"
-        display.move(done * tokens, f"step {done} of {steps}, loss {loss}")
-
-    result = train(version, config, run, on_step=on_step)
+    result = train(version, config, run, on_step=step_shower(display, tokens))
     display.finish()
     return {
         "run": run,
@@ -42,3 +38,13 @@ def run_training(config_path: str, overrides: Sequence[str], store: str, run: st
         "loss": result.loss,
         "finished": True,
     }
+
+
+def step_shower(display: Display, tokens: int) -> Callable[[int, int, dict[str, Any]], None]:
+    """Return what shows the progress of a training whose updates read `tokens` each."""
+
+    def on_step(done: int, steps: int, record: dict[str, Any]) -> None:
+        loss = "not finite" if record["loss"] is None else f"{record['loss']:.3f}"
+        display.move(done * tokens, f"step {done} of {steps}, loss {loss}")
+
+    return on_step

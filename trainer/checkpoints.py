@@ -124,6 +124,12 @@ def load_decoder(run_dir: str, model: ModelSettings, vocabulary_size: int) -> De
         return with_arrays(like, checkpoints.restore_parameters(named_arrays(like)))
 
 
+def newest_step(run_dir: str) -> int:
+    """Return the updates done in a run's newest checkpoint, 0 where there is none."""
+    with Checkpoints(join(run_dir, "checkpoints")) as checkpoints:
+        return checkpoints.latest() or 0
+
+
 def _optimizer_tree(state: AdafactorState) -> dict[str, Any]:
     moments = {
         name: {key: value for key, value in item._asdict().items() if value is not None}

@@ -15,6 +15,7 @@ from pipelines.store.versions import Version
 from trainer.checkpoints import Checkpoints
 from trainer.config import TrainingConfig
 from trainer.mixture import check_repetition
+from trainer.origin import Origin
 from trainer.run_folder import RunResult, finish_run, finished_result, open_run
 from trainer.session import OnStep, Session
 
@@ -40,6 +41,7 @@ def train(
     *,
     seed: int | None = None,
     on_step: OnStep = say_nothing,
+    origin: Origin | None = None,
 ) -> RunResult:
     """Train a model, or finish a training that was stopped.
 
@@ -49,19 +51,21 @@ def train(
         run_dir: a local folder, new or of this very run.
         seed: of weights and order; the configuration's if None.
         on_step: told how the run goes, every `training.log_every` updates and at the last.
+        origin: weights to begin with and batches to learn from, in place of random ones and the version's.
 
     Raises:
         GlamError: when the folder holds another run, the batch does not fit the model, or a component would be read
             too often.
     """
     check_fit(config, version.sequence_length)
-    check_repetition(version, config)
+    if origin is None:
+        check_repetition(version, config)
     seed = config.training.seed if seed is None else seed
-    run = open_run(run_dir, version, config, seed)
+    run = open_run(run_dir, version, config, seed, origin)
     if (result := finished_result(run, run_dir)) is not None:
         return result
     with Checkpoints(join(run_dir, "checkpoints"), _checkpoints_kept(config)) as checkpoints:
-        session = Session(version, config, run_dir, seed, checkpoints)
+        session = Session(version, config, run_dir, seed, checkpoints, origin)
         result = session.run_to_the_end(on_step)
     finish_run(run, result)
     return result

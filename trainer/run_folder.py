@@ -8,9 +8,10 @@ reports or keeps checkpoints.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as library_version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.store.code_identity import code_identity
 from pipelines.store.errors import GlamError
@@ -19,6 +20,9 @@ from pipelines.store.hashing import sha256_json
 from pipelines.store.versions import Version
 from trainer.accounting import cost
 from trainer.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from trainer.origin import Origin  # imports JAX
 
 FORMAT = 1
 LIBRARIES = ("flax", "jax", "jaxlib", "numpy")
@@ -57,8 +61,13 @@ class RunResult:
     roll_backs: int = 0
 
 
-def run_identity(version_id: str, config: TrainingConfig, seed: int) -> dict[str, Any]:
-    """Return what a run's weights are a function of; its sha256_json is the run's fingerprint."""
+def run_identity(
+    version_id: str, config: TrainingConfig, seed: int, origin: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what a run's weights are a function of; its sha256_json is the run's fingerprint.
+
+    `origin` stands for the weights and the data of a run that begins with others than random ones and a version's.
+    """
     training = config.training.model_dump(include={"steps", "batch_rows", "micro_batches", "loss_chunk"})
     return {
         "version": version_id,
@@ -70,10 +79,13 @@ def run_identity(version_id: str, config: TrainingConfig, seed: int) -> dict[str
         "stability": config.stability.model_dump(),
         "code": code_identity("trainer.loop"),
         "libraries": {name: library_version(name) for name in LIBRARIES},
+        **(origin or {}),
     }
 
 
-def open_run(run_dir: str, version: Version, config: TrainingConfig, seed: int) -> dict[str, Any]:
+def open_run(
+    run_dir: str, version: Version, config: TrainingConfig, seed: int, origin: Origin | None = None
+) -> dict[str, Any]:
     """Return the run.json of a folder, written now if the folder is new.
 
     Raises:
@@ -81,7 +93,7 @@ def open_run(run_dir: str, version: Version, config: TrainingConfig, seed: int) 
     """
     if not is_local(run_dir):
         raise GlamError(f"{run_dir}: a run is written to a folder of this machine; give --run a local path")
-    identity = run_identity(version.id, config, seed)
+    identity = run_identity(version.id, config, seed, origin.identity if origin else None)
     path = join(run_dir, "run.json")
     if exists(path):
         run = read_json(path)
@@ -102,6 +114,7 @@ def open_run(run_dir: str, version: Version, config: TrainingConfig, seed: int) 
         "libraries": identity["libraries"],
         "cost": model_cost._asdict(),
         "result": None,
+        **(origin.note if origin else {}),
     }
     write_json(path, run)
     return run
@@ -141,7 +154,8 @@ def _require_same(run: dict[str, Any], identity: dict[str, Any], run_dir: str) -
         "code": run["code"],
         "libraries": run["libraries"],
     }
-    differing = [name for name in identity if identity[name] != old[name]]
+    old |= {"parent": run.get("parent", {}).get("weights"), "data": run.get("data", {}).get("sha256")}
+    differing = [name for name in {**old, **identity} if identity.get(name) != old[name]]
     raise GlamError(
         f"{run_dir}: holds another run; it differs in {', '.join(differing)}. "
         "Give --run another folder, or delete this one"

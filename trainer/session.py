@@ -30,10 +30,11 @@ from trainer.data import TrainingData
 from trainer.metrics import MetricsFile, to_record
 from trainer.mixture import training_weights
 from trainer.model.parameters import Decoder, named_arrays
+from trainer.origin import Batches, Origin
 from trainer.prefetch import ReadAhead
 from trainer.run_folder import RunResult
 from trainer.stability import EventLog, RollBack, Trouble, find_trouble, healthy_step
-from trainer.step import StepMetrics, compiled_start, compiled_step
+from trainer.step import StepMetrics, TrainState, compiled_start, compiled_step
 
 OnStep = Callable[[int, int, dict[str, Any]], None]
 """Called with the updates done, the updates in all, and the newest line of metrics."""
@@ -54,18 +55,23 @@ class Session:
     """One process's part of a run."""
 
     def __init__(
-        self, version: Version, config: TrainingConfig, run_dir: str, seed: int, checkpoints: Checkpoints
+        self,
+        version: Version,
+        config: TrainingConfig,
+        run_dir: str,
+        seed: int,
+        checkpoints: Checkpoints,
+        origin: Origin | None = None,
     ) -> None:
         self._started, self._cpu_started = time.monotonic(), time.process_time()
         self._config, self._run_dir, self._version = config, run_dir, version
-        self._checkpoints = checkpoints
+        self._checkpoints, self._origin = checkpoints, origin
         self._start = compiled_start(config.model, config.optimizer, version.vocabulary_size)
         self._seed = jnp.int32(seed)
         self._state, self._before = self._newest()
         self._step, self._passed, self._roll_backs = self._before.step, self._before.passed, self._before.roll_backs
         self._input_seconds = 0.0
-        weights = training_weights(version, config)
-        self._data = TrainingData(version, config.training.batch_rows, seed, weights)
+        self._data: Batches = origin.data if origin else _version_data(version, config, seed)
         self._metrics = MetricsFile(join(run_dir, "metrics.jsonl"), self._step)
         self._events = EventLog(join(run_dir, "events.jsonl"), self._roll_backs)
         self._waiting: list[_Waiting] = []
@@ -74,7 +80,7 @@ class Session:
         """Return the state of the newest checkpoint, or of the start."""
         state = self._start(self._seed)
         if self._checkpoints.latest() is None:
-            return state, Progress(version=self._version.id)
+            return self._begun(state), Progress(version=self._version.id)
         state, progress = self._checkpoints.restore(state)
         if progress.version != self._version.id:
             raise GlamError(
@@ -82,6 +88,16 @@ class Session:
                 "give the version it was trained on, or --run another folder"
             )
         return state, progress
+
+    def _begun(self, state: TrainState) -> TrainState:
+        """Return the first state: one of random weights, or one with copies of those that the run begins with."""
+        if self._origin is None:
+            return state
+
+        def copy(own: jax.Array, like: jax.Array) -> jax.Array:
+            return jax.device_put(jnp.copy(own), like.sharding)
+
+        return state._replace(decoder=jax.tree.map(copy, self._origin.decoder, state.decoder))
 
     def run_to_the_end(self, on_step: OnStep) -> RunResult:
         """Make the updates that are left and return what the run made.
@@ -196,6 +212,10 @@ class Session:
             skipped=sum(record["skipped"] for record in records),
             roll_backs=progress.roll_backs,
         )
+
+
+def _version_data(version: Version, config: TrainingConfig, seed: int) -> TrainingData:
+    return TrainingData(version, config.training.batch_rows, seed, training_weights(version, config))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from pipelines.store.configuration import ConfigError
 from pipelines.store.files import read_bytes
 from pipelines.store.versions import Version
 from tokenizer.encode import Encoder
-from trainer.checkpoints import load_decoder
+from trainer.checkpoints import load_decoder, newest_step
 from trainer.config import ModelSettings, TrainingConfig
 from trainer.generation.beam import search
 from trainer.generation.decoding import Decoding
@@ -46,12 +46,14 @@ class LanguageModel:
         settings: of the model.
         encoder: its tokenizer.
         context: most tokens of prompt and continuation together, the sequence length in training.
+        step: updates that made the parameters.
     """
 
     decoder: Decoder
     settings: ModelSettings
     encoder: Encoder
     context: int
+    step: int = 0
 
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of prompts, each after a document start, as texts begin in training."""
@@ -71,6 +73,7 @@ def load_language_model(run_dir: str, version: Version) -> LanguageModel:
         settings=settings,
         encoder=Encoder(read_bytes(version.tokenizer_url), version.tokenizer_url),
         context=run["sequence_length"],
+        step=newest_step(run_dir),
     )
 
 
