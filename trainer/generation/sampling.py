@@ -38,9 +38,14 @@ def draw(logits: jax.Array, seeds: jax.Array, position: jax.Array, temperature: 
         top_k: tokens to draw from.
     """
     noise = jax.vmap(partial(_gumbel, position=position, size=logits.shape[-1]))(seeds)
-    best, ids = jax.lax.top_k(logits, top_k or logits.shape[-1])
-    place = jnp.argmax(best / temperature + jnp.take_along_axis(noise, ids, axis=-1), axis=-1)
-    drawn = jnp.take_along_axis(ids, place[:, None], axis=-1)[:, 0].astype(jnp.int32)
+    noisy = logits / temperature + noise
+    if top_k:
+        _, best = jax.lax.top_k(logits, top_k)
+        place = jnp.argmax(jnp.take_along_axis(noisy, best, axis=-1), axis=-1)
+        drawn = jnp.take_along_axis(best, place[:, None], axis=-1)[:, 0]
+    else:
+        drawn = jnp.argmax(noisy, axis=-1)
+    drawn = drawn.astype(jnp.int32)
     return drawn, _log_probability(logits, drawn)
 
 

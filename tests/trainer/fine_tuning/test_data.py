@@ -79,10 +79,11 @@ def test_the_loss_is_the_mean_surprise_of_the_answers_each_alone():
     assert len(segments(packed)) == 4
     entropy = jax.jit(lambda batch: losses(decoder, batch, model, 0)[0].cross_entropy)
     total, count = 0.0, 0
-    for row, prompt, _ in examples:
-        whole = Batch(row[None, :-1], row[None, 1:], np.ones((1, 7), np.int32), np.arange(7)[None] >= prompt)
-        total += float(entropy(whole)) * (7 - prompt)
-        count += 7 - prompt
+    for one in examples:
+        alone = FineTuningData([one], ROWS, LENGTH, 0).batch(0)
+        alone = jax.tree.map(lambda array: np.where([[True], [False]], array, 0), alone)  # not the next epoch's
+        total += float(entropy(alone)) * (7 - one.prompt)
+        count += 7 - one.prompt
     assert float(entropy(packed)) == pytest.approx(total / count, rel=1e-5)
 
 
