@@ -6,6 +6,8 @@ Arrays are stored by the names of `trainer.model.parameters.named_arrays`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -39,13 +41,38 @@ class Progress(NamedTuple):
     version: str = ""
 
 
-class Checkpoints:
-    """The checkpoints of one run; the newest `kept` stay."""
+@dataclass(frozen=True)
+class Retention:
+    """Which checkpoints stay; a preservation policy of Orbax.
 
-    def __init__(self, folder: str, kept: int | None = None) -> None:
+    Attributes:
+        newest: so many of all.
+        every: updates between regular checkpoints; others are made by a signal.
+        regular: so many of the regular ones, which a run may go back to, however many signals came since.
+    """
+
+    newest: int
+    every: int = 0
+    regular: int = 0
+
+    def stays(self, steps: Sequence[int]) -> list[bool]:
+        """Tell of each checkpoint, of ascending steps, whether it stays."""
+        regular = [step for step in steps if self.every and step % self.every == 0]
+        staying = {*steps[-self.newest :], *regular[max(0, len(regular) - self.regular) :]}
+        return [step in staying for step in steps]
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:  # noqa: ARG002
+        """Answer Orbax."""
+        return self.stays([checkpoint.step for checkpoint in checkpoints])
+
+
+class Checkpoints:
+    """The checkpoints of one run; all stay unless `retention` says which."""
+
+    def __init__(self, folder: str, retention: Retention | None = None) -> None:
         self._folder = folder
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=kept, enable_async_checkpointing=True, cleanup_tmp_directories=True
+            preservation_policy=retention, enable_async_checkpointing=True, cleanup_tmp_directories=True
         )
         self._manager = ocp.CheckpointManager(
             Path(folder).absolute(), options=options, item_names=("parameters", "optimizer", "progress")

@@ -8,6 +8,7 @@ A training configuration is a TOML file:
     [optimizer]               # OptimizerSettings
     [training]                # TrainingSettings
     [stability]               # StabilitySettings
+    [preflight]               # PreflightSettings
 
 Defaults follow the GLaM paper and, where it is silent, its authors' public code; the sizes default to a model
 for study on a CPU.
@@ -20,7 +21,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.store.configuration import Settings, load_settings, merge, validate
+from pipelines.store.configuration import ConfigError, Settings, load_settings, merge, validate
 from trainer.family import ARCHITECTURE, FAMILY
 
 
@@ -56,7 +57,8 @@ class ModelSettings(Settings):
         auxiliary_loss_weight: of the load-balancing loss.
         router_z_loss_weight: of the mean squared log-partition of the router.
         output_z_loss_weight: of the mean squared log-partition of the output.
-        activation_dtype: of activations; weights, router, attention logits and loss are always float32.
+        activation_dtype: of activations; weights, router, attention logits and loss are always float32. `auto` is
+            float32 on a CPU and bfloat16 on accelerators.
         layer_loop: `scan` compiles one pair of layers, which saves compile time on accelerators; `unroll` all of
             them, which saves copies on a CPU; `auto` chooses by the backend.
         remat: what the backward pass computes again to save memory: `none`; `pair`, all within a pair of layers;
@@ -84,7 +86,7 @@ class ModelSettings(Settings):
     auxiliary_loss_weight: float = Field(default=0.01, ge=0, allow_inf_nan=False)
     router_z_loss_weight: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     output_z_loss_weight: float = Field(default=1e-4, ge=0, allow_inf_nan=False)
-    activation_dtype: Literal["float32", "bfloat16"] = "float32"
+    activation_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     layer_loop: Literal["auto", "unroll", "scan"] = "auto"
     remat: Literal["none", "pair", "dots"] = "none"
 
@@ -111,6 +113,12 @@ class ModelSettings(Settings):
                 f"{self.relative_buckets // 2}, the distances that have a bucket each"
             )
         return self
+
+    def on(self, backend: str) -> Self:
+        """Return these settings with every `auto` decided for a backend of JAX (`cpu`, `gpu`, `tpu`)."""
+        cpu = backend == "cpu"
+        decided = {"activation_dtype": "float32" if cpu else "bfloat16", "layer_loop": "unroll" if cpu else "scan"}
+        return self.model_copy(update={name: value for name, value in decided.items() if getattr(self, name) == "auto"})
 
 
 class OptimizerSettings(Settings):
@@ -142,28 +150,50 @@ class OptimizerSettings(Settings):
     min_factored_dim: int = Field(default=128, ge=2)
 
 
+DEFAULT_BATCH_ROWS = 8
+
+
 class TrainingSettings(Settings):
     """The run: how long, on what batches, what is kept.
 
     Attributes:
         steps: updates in all; the schedule ends there.
-        batch_rows: sequences a batch.
+        batch_tokens: tokens a batch, padding counted: a multiple of the version's sequence length.
+        batch_rows: sequences a batch, where no `batch_tokens` are given; 8 with neither. 0 takes either back.
         micro_batches: equal parts in which a batch is read, one after the other, to save memory.
         seed: of the weights and of the order of the data.
         loss_chunk: tokens whose output logits exist at one time; 0 means all of a batch.
-        checkpoint_every: steps between checkpoints; 0 keeps the last one only.
+        checkpoint_every: steps between checkpoints; 0 keeps the last one only. It is part of what a run is while
+            `stability.roll_backs` is not 0: the checkpoint that a run goes back to decides its weights.
         checkpoints_kept: newest checkpoints that stay.
         log_every: steps between reports to the caller; the metrics file has every step.
     """
 
     steps: int = Field(default=250, ge=1)
-    batch_rows: int = Field(default=8, ge=1)
+    batch_tokens: int = Field(default=0, ge=0)
+    batch_rows: int = Field(default=0, ge=0)
     micro_batches: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
     loss_chunk: int = Field(default=0, ge=0)
     checkpoint_every: int = Field(default=100, ge=0)
     checkpoints_kept: int = Field(default=2, ge=1)
     log_every: int = Field(default=10, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_batch(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or values.get("batch_tokens") or values.get("batch_rows"):
+            return values
+        return {**values, "batch_rows": DEFAULT_BATCH_ROWS}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.batch_tokens and self.batch_rows:
+            raise ValueError(
+                f"batch_tokens = {self.batch_tokens} and batch_rows = {self.batch_rows} are both given; give one of "
+                "them, and 0 for the other where a file has it"
+            )
+        return self
 
 
 class StabilitySettings(Settings):
@@ -184,6 +214,28 @@ class StabilitySettings(Settings):
     roll_backs: int = Field(default=5, ge=0)
 
 
+class PreflightSettings(Settings):
+    """A small model that is trained before the run, if that is asked for, and what it must show (`trainer.preflight`).
+
+    Attributes:
+        size: of `trainer.family`; empty: the smallest that has experts if, and only if, the run's model has.
+        steps: updates.
+        loss_fall: least fall (nats) from the first to the last tenth of the updates.
+        input_share: largest share of the time that the input may starve it.
+    """
+
+    size: str = ""
+    steps: int = Field(default=100, ge=2)
+    loss_fall: float = Field(default=0.2, gt=0, allow_inf_nan=False)
+    input_share: float = Field(default=0.2, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.size and self.size not in FAMILY:
+            raise ValueError(f"size {self.size!r} is none of {', '.join(FAMILY)} (see `glam models`)")
+        return self
+
+
 class TrainingConfig(Settings):
     """Everything about a training but the data itself.
 
@@ -194,6 +246,7 @@ class TrainingConfig(Settings):
         optimizer: see its class.
         training: see its class.
         stability: see its class.
+        preflight: see its class; no part of what the run is.
     """
 
     version: str = Field(min_length=1)
@@ -202,6 +255,7 @@ class TrainingConfig(Settings):
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     stability: StabilitySettings = Field(default_factory=StabilitySettings)
+    preflight: PreflightSettings = Field(default_factory=PreflightSettings)
 
     def changed(self, changes: Mapping[str, Any], place: str) -> TrainingConfig:
         """Return this configuration with other values.
@@ -214,9 +268,33 @@ class TrainingConfig(Settings):
             ConfigError: when a key or a value is refused.
         """
         values = self.model_dump()
+        if {"batch_rows", "batch_tokens"} & set(changes.get("training", {})):
+            values["training"] |= {"batch_rows": 0, "batch_tokens": 0}
         if "size" in changes.get("model", {}):
             values["model"] = {key: value for key, value in values["model"].items() if key not in ARCHITECTURE}
         return validate(TrainingConfig, merge(values, changes), place)
+
+    def resolved(self, sequence_length: int, backend: str) -> Self:
+        """Return the configuration that decides a run: the batch in rows, and no `auto`.
+
+        Args:
+            sequence_length: of the version.
+            backend: of JAX: `cpu`, `gpu` or `tpu`.
+
+        Raises:
+            ConfigError: when the tokens of a batch are no multiple of the sequence length.
+        """
+        training, tokens = self.training, self.training.batch_tokens
+        if tokens % sequence_length:
+            below = tokens - tokens % sequence_length
+            nearest = " or ".join(str(n) for n in (below, below + sequence_length) if n)
+            raise ConfigError(
+                f"training.batch_tokens: {tokens} is no multiple of the {sequence_length} tokens of a sequence of the "
+                f"version; choose {nearest}"
+            )
+        if tokens:
+            training = training.model_copy(update={"batch_rows": tokens // sequence_length, "batch_tokens": 0})
+        return self.model_copy(update={"training": training, "model": self.model.on(backend)})
 
 
 def load_training_config(path: str, overrides: Sequence[str] = ()) -> TrainingConfig:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import jax
+
 from pipelines.store.configuration import ConfigError
 from pipelines.store.files import join
-from pipelines.store.versions import Version
-from trainer.checkpoints import Checkpoints
+from pipelines.store.versions import Version, check_sizes
+from trainer.checkpoints import Checkpoints, Retention
 from trainer.config import TrainingConfig
 from trainer.mixture import check_repetition
 from trainer.origin import Origin
+from trainer.profile import Profile
 from trainer.run_folder import RunResult, finish_run, finished_result, open_run
 from trainer.session import OnStep, Session
 
@@ -42,42 +45,47 @@ def train(
     seed: int | None = None,
     on_step: OnStep = say_nothing,
     origin: Origin | None = None,
+    profile: Profile | None = None,
 ) -> RunResult:
     """Train a model, or finish a training that was stopped.
 
     Args:
         version: what to train on.
-        config: model, optimizer and run; its `version` is not looked at.
+        config: model, optimizer and run; its `version` is not looked at. What it leaves to the version and the
+            backend (`batch_tokens`, `auto`) is decided here.
         run_dir: a local folder, new or of this very run.
         seed: of weights and order; the configuration's if None.
         on_step: told how the run goes, every `training.log_every` updates and at the last.
         origin: weights to begin with and batches to learn from, in place of random ones and the version's.
+        profile: updates to trace into the folder.
 
     Raises:
-        GlamError: when the folder holds another run, the batch does not fit the model, or a component would be read
-            too often.
+        GlamError: when the folder holds another run, the batch does not fit the model, a component would be read too
+            often, or the version is not what was built.
     """
+    config = config.resolved(version.sequence_length, jax.default_backend())
     check_fit(config, version.sequence_length)
     if origin is None:
         check_repetition(version, config)
+        check_sizes(version)
     seed = config.training.seed if seed is None else seed
     run = open_run(run_dir, version, config, seed, origin)
     if (result := finished_result(run, run_dir)) is not None:
         return result
-    with Checkpoints(join(run_dir, "checkpoints"), _checkpoints_kept(config)) as checkpoints:
-        session = Session(version, config, run_dir, seed, checkpoints, origin)
+    with Checkpoints(join(run_dir, "checkpoints"), retention(config)) as checkpoints:
+        session = Session(version, config, run_dir, seed, checkpoints, origin, profile)
         result = session.run_to_the_end(on_step)
     finish_run(run, result)
     return result
 
 
-def _checkpoints_kept(config: TrainingConfig) -> int:
-    """Return how many checkpoints stay: enough that one to go back to is among them, and one that a signal made."""
-    every, stability = config.training.checkpoint_every, config.stability
+def retention(config: TrainingConfig) -> Retention:
+    """Return which checkpoints stay: the newest, and regular ones enough that one to go back to is among them."""
+    newest, every, stability = config.training.checkpoints_kept, config.training.checkpoint_every, config.stability
     if not every or not stability.roll_backs:
-        return config.training.checkpoints_kept
+        return Retention(newest)
     unproven = math.ceil((stability.healthy_after + stability.patience) / every)
-    return max(config.training.checkpoints_kept, unproven + 2)
+    return Retention(newest, every, regular=unproven + 1)
 
 
 def check_fit(config: TrainingConfig, sequence_length: int) -> None:

@@ -2,18 +2,20 @@
 
 Keys of a line: `step` (updates done, from 1), `batch` (the number, from 0, of the batch it read), `tokens` (targets
 learned from so far), `loss` (cross-entropy, nats), `output_z`, `auxiliary` and `router_z` (sums over layers),
-`learning_rate`, `gradient_norm`, `skipped`, `seconds` (of the run so far); for a mixture model, by mixture layer:
+`learning_rate`, `gradient_norm`, `skipped`, `seconds` (of the run so far), `input_seconds` (of these, those in which
+the device had nothing to do because the next batch was not there); for a mixture model, by mixture layer:
 `load` (share of each expert in all choices), `dropped` (share of the first and of the second choices), `dead`
 (experts that no token chose), `router_entropy` (nats). A number that is not finite is null.
 
 Lines appear when the run reports or keeps a checkpoint. A run that goes on from a checkpoint drops the lines after it
-and writes them again.
+and writes them again. `trainer.tensorboard` shows the same.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +26,15 @@ from pipelines.store.files import read_bytes, write_bytes
 
 if TYPE_CHECKING:
     from trainer.step import StepMetrics  # imports JAX, which who only reads metrics does not need
+    from trainer.tensorboard import TensorBoard
 
 
 class MetricsFile:
-    """Appends lines to RUN/metrics.jsonl."""
+    """Appends lines to RUN/metrics.jsonl, and shows the same lines on a TensorBoard."""
 
-    def __init__(self, path: str, step: int) -> None:
+    def __init__(self, path: str, step: int, board: TensorBoard | None = None) -> None:
         """Open the file of a run that has done `step` updates, without the lines after that."""
-        self._path = path
+        self._path, self._board = path, board
         self.records = [record for record in read_metrics(path) if record["step"] <= step]
         if len(self.records) != step:
             raise GlamError(
@@ -48,13 +51,23 @@ class MetricsFile:
         """Drop the lines after `step` updates."""
         self.records = self.records[:step]
         write_bytes(self._path, b"".join(_line(record) for record in self.records))
+        if self._board is not None:
+            self._board.rewrite(self.records)
         self._written = len(self.records)
 
     def flush(self) -> None:
         """Write the lines taken since the last time."""
+        new = self.records[self._written :]
         with Path(self._path).open("ab") as file:
-            file.write(b"".join(_line(record) for record in self.records[self._written :]))
+            file.write(b"".join(_line(record) for record in new))
+        if self._board is not None:
+            self._board.add(new)
         self._written = len(self.records)
+
+    def close(self) -> None:
+        """Finish what is open."""
+        if self._board is not None:
+            self._board.close()
 
 
 def read_metrics(path: str) -> list[dict[str, Any]]:
@@ -64,7 +77,16 @@ def read_metrics(path: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in read_bytes(path).splitlines(keepends=True) if line.endswith(b"\n")]
 
 
-def to_record(metrics: StepMetrics, step: int, batch: int, tokens_before: int, seconds: float) -> dict[str, Any]:
+def input_share(records: Sequence[dict[str, Any]]) -> float:
+    """Return the share of the time between the first and the last of these lines in which the input starved the step;
+    the first one's time has the compilation in it."""
+    waited, seconds = (records[-1][key] - records[0][key] for key in ("input_seconds", "seconds"))
+    return waited / seconds if seconds > 0 else 0.0
+
+
+def to_record(
+    metrics: StepMetrics, step: int, batch: int, tokens_before: int, seconds: float, input_seconds: float
+) -> dict[str, Any]:
     """Return the line of one update."""
     record: dict[str, Any] = {
         "step": step,
@@ -78,6 +100,7 @@ def to_record(metrics: StepMetrics, step: int, batch: int, tokens_before: int, s
         "gradient_norm": _number(metrics.gradient_norm),
         "skipped": bool(metrics.skipped),
         "seconds": round(seconds, 3),
+        "input_seconds": round(input_seconds, 3),
     }
     if metrics.routers is not None:
         counts = metrics.routers.counts

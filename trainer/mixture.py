@@ -7,7 +7,7 @@ Importing this module does not import JAX.
 from __future__ import annotations
 
 from pipelines.store.configuration import ConfigError
-from pipelines.store.repetition import explain, largest_budget, plan_repetition
+from pipelines.store.repetition import ComponentUse, explain, largest_budget, plan_repetition
 from pipelines.store.versions import Version
 from trainer.config import TrainingConfig
 
@@ -28,6 +28,13 @@ def training_weights(version: Version, config: TrainingConfig) -> dict[str, floa
     return {name: weight / total for name, weight in weights.items()}
 
 
+def repetition(version: Version, config: TrainingConfig) -> list[ComponentUse]:
+    """Return what a training takes of each component, and the verdict on it."""
+    budget = config.training.steps * config.training.batch_rows * version.sequence_length
+    available = {name: part.tokens for name, part in version.components.items()}
+    return plan_repetition(training_weights(version, config), available, budget, version.repetition_limits)
+
+
 def check_repetition(version: Version, config: TrainingConfig) -> list[str]:
     """Return a warning for each component that the training reads more often than is as good as new text.
 
@@ -36,8 +43,7 @@ def check_repetition(version: Version, config: TrainingConfig) -> list[str]:
     """
     limits = version.repetition_limits
     tokens_a_step = config.training.batch_rows * version.sequence_length
-    available = {name: part.tokens for name, part in version.components.items()}
-    uses = plan_repetition(training_weights(version, config), available, config.training.steps * tokens_a_step, limits)
+    uses = repetition(version, config)
     refused = [use for use in uses if use.verdict == "refused"]
     if refused:
         most_steps = min(largest_budget(use, limits.max_epochs) for use in refused) // tokens_a_step

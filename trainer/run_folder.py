@@ -1,9 +1,10 @@
 """The folder of a run and its identity, RUN/run.json. Importing this module does not import JAX.
 
 run.json: {"format": 1, "kind": "run", "finished": bool, "fingerprint", "version": {"id", "name"}, "seed", "config":
-{…}, "code", "libraries": {…}, "cost": {…}, "result": null or {…}}. `config` is the whole configuration; the
-fingerprint covers what decides the weights: version id, seed, settings, code and libraries, but not how often the run
-reports or keeps checkpoints.
+{…}, "code", "libraries": {…}, "cost": {…}, "result": null or {…}}. `config` is the whole configuration as it was
+decided for the version and the backend (`TrainingConfig.resolved`); the fingerprint covers what decides the weights:
+version id, seed, settings, code and libraries, but not how often the run reports nor how many checkpoints stay. How
+often it makes checkpoints counts where it may go back to one.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class RunResult:
         weights: sha256 (hex) of the final parameters.
         seconds: of wall clock in training, compilation included, over all the processes that a stopped run took.
         cpu_seconds: of the processes, likewise.
-        input_seconds: of `seconds`, those spent on waiting for batches.
+        input_seconds: of `seconds`, those in which the device had nothing to do because a batch was not there.
         flops: of all updates, in closed form.
         skipped: updates whose gradient was not finite.
         roll_backs: times that the run went back to a healthy checkpoint (events.jsonl).
@@ -60,15 +61,27 @@ class RunResult:
     skipped: int
     roll_backs: int = 0
 
+    @property
+    def input_share(self) -> float:
+        """Share of the time that the input starved the step."""
+        return self.input_seconds / self.seconds
+
 
 def run_identity(
     version_id: str, config: TrainingConfig, seed: int, origin: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return what a run's weights are a function of; its sha256_json is the run's fingerprint.
 
-    `origin` stands for the weights and the data of a run that begins with others than random ones and a version's.
+    Args:
+        version_id: of the dataset version.
+        config: resolved, so that batch and number format are those of the run.
+        seed: of weights and order.
+        origin: stands for the weights and the data of a run that begins with others than random ones and a version's.
     """
-    training = config.training.model_dump(include={"steps", "batch_rows", "micro_batches", "loss_chunk"})
+    decisive = {"steps", "batch_rows", "micro_batches", "loss_chunk"}
+    if config.stability.roll_backs:
+        decisive.add("checkpoint_every")  # a roll-back goes to a regular checkpoint
+    training = config.training.model_dump(include=decisive)
     return {
         "version": version_id,
         "seed": seed,

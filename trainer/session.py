@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -32,9 +32,11 @@ from trainer.mixture import training_weights
 from trainer.model.parameters import Decoder, named_arrays
 from trainer.origin import Batches, Origin
 from trainer.prefetch import ReadAhead
+from trainer.profile import Profile, Tracer
 from trainer.run_folder import RunResult
 from trainer.stability import EventLog, RollBack, Trouble, find_trouble, healthy_step
 from trainer.step import StepMetrics, TrainState, compiled_start, compiled_step
+from trainer.tensorboard import TensorBoard
 
 OnStep = Callable[[int, int, dict[str, Any]], None]
 """Called with the updates done, the updates in all, and the newest line of metrics."""
@@ -49,6 +51,7 @@ class _Waiting(NamedTuple):
     metrics: StepMetrics
     batch: int
     seconds: float
+    input_seconds: float
 
 
 class Session:
@@ -62,6 +65,7 @@ class Session:
         seed: int,
         checkpoints: Checkpoints,
         origin: Origin | None = None,
+        profile: Profile | None = None,
     ) -> None:
         self._started, self._cpu_started = time.monotonic(), time.process_time()
         self._config, self._run_dir, self._version = config, run_dir, version
@@ -72,7 +76,9 @@ class Session:
         self._step, self._passed, self._roll_backs = self._before.step, self._before.passed, self._before.roll_backs
         self._input_seconds = 0.0
         self._data: Batches = origin.data if origin else _version_data(version, config, seed)
-        self._metrics = MetricsFile(join(run_dir, "metrics.jsonl"), self._step)
+        board = TensorBoard(run_dir, config.training.log_every)
+        self._metrics = MetricsFile(join(run_dir, "metrics.jsonl"), self._step, board)
+        self._tracer = Tracer(run_dir, profile)
         self._events = EventLog(join(run_dir, "events.jsonl"), self._roll_backs)
         self._waiting: list[_Waiting] = []
 
@@ -107,7 +113,12 @@ class Session:
             GlamError: when the run would have to go back once more than it may.
         """
         settings = self._config.training
-        with ReadAhead(self._data.batch) as batches, _termination() as asked:
+        with (
+            ReadAhead(self._data.batch) as batches,
+            _termination() as asked,
+            closing(self._metrics),
+            closing(self._tracer),
+        ):
             while self._step < settings.steps:
                 self._update(batches)
                 last = self._step == settings.steps
@@ -136,20 +147,23 @@ class Session:
         )
         number, begun = self._step + self._passed, time.monotonic()
         batch = batches(number)
-        self._input_seconds += time.monotonic() - begun
+        if not self._waiting or self._waiting[-1].metrics.tokens.is_ready():  # else the device was busy all the while
+            self._input_seconds += time.monotonic() - begun
+        self._tracer.before(self._step + 1)
         self._state, metrics = program(self._state, jnp.int32(self._step + 1), self._seed, batch)
         self._step += 1
-        self._waiting.append(_Waiting(metrics, number, time.monotonic() - self._started))
+        self._tracer.after(self._step, metrics)
+        self._waiting.append(_Waiting(metrics, number, time.monotonic() - self._started, self._input_seconds))
 
     def _collect(self) -> Trouble | None:
         """Wait for the updates under way and write their metrics, as far as the first after which something is
         wrong."""
         stability, records = self._config.stability, self._metrics.records
         trouble = None
-        for metrics, batch, seconds in self._waiting:
+        for metrics, batch, seconds, input_seconds in self._waiting:
             step, tokens = len(records) + 1, records[-1]["tokens"] if records else 0
-            record = to_record(jax.device_get(metrics), step, batch, tokens, self._before.seconds + seconds)
-            self._metrics.add(record)
+            took = self._before.seconds + seconds, self._before.input_seconds + input_seconds
+            self._metrics.add(to_record(jax.device_get(metrics), step, batch, tokens, *took))
             if stability.roll_backs:
                 trouble = find_trouble(records, stability)
             if trouble is not None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.store.files import StoreError, digest_file, exists, join, list_folders, write_json
+from pipelines.store.files import StoreError, digest_file, exists, join, list_folders, size_of, write_json
 from pipelines.store.hashing import sha256_json
 from pipelines.store.repetition import RepetitionLimits
 from pipelines.store.stages import FORMAT, StoredFile, merkle_root, read_manifest
@@ -219,7 +219,40 @@ def verify_version(version: Version, on_file: Callable[[int], object] | None = N
 
     with ThreadPoolExecutor(threads) as pool:
         bad = [result for result in pool.map(check, version.manifest["files"]) if result is not None]
+    return [*bad, *_bad_manifest(version)]
+
+
+def _bad_manifest(version: Version) -> list[BadFile]:
     root = merkle_root(version.manifest["files"])
-    if root != version.manifest["output_id"] or version_id(version.manifest["recipe"], root) != version.id:
-        bad.append(BadFile("manifest.json", "its files or recipe do not give its id: the manifest was changed"))
-    return bad
+    if root == version.manifest["output_id"] and version_id(version.manifest["recipe"], root) == version.id:
+        return []
+    return [BadFile("manifest.json", "its files or recipe do not give its id: the manifest was changed")]
+
+
+def check_sizes(version: Version, threads: int = 8) -> None:
+    """Refuse a version whose manifest does not give its id, or one of whose training files has another size.
+
+    This is what the start of a training can afford. Bytes that were changed in their place show when they are read: a
+    record has its CRCs. `verify_version` reads everything.
+
+    Raises:
+        StoreError: with the first of these files and the remedy.
+    """
+
+    def check(entry: dict[str, Any]) -> BadFile | None:
+        try:
+            size = size_of(join(version.url, entry["path"]))
+        except (OSError, FileNotFoundError) as error:
+            return BadFile(entry["path"], f"cannot be read ({error})")
+        wrong = f"{size} bytes, the manifest says {entry['size']}"
+        return BadFile(entry["path"], wrong) if size != entry["size"] else None
+
+    trained_on = [entry for entry in version.manifest["files"] if entry["path"].startswith("train/")]
+    with ThreadPoolExecutor(threads) as pool:
+        sizes = [result for result in pool.map(check, trained_on) if result is not None]
+    for bad in [*_bad_manifest(version), *sizes]:
+        raise StoreError(
+            f"{join(version.url, bad.path)}: {bad.reason}: the corpus was changed since it was built; "
+            f"`glam verify {version.id[:12]}` says what differs; bring the files back, or delete the version and build "
+            "it again"
+        )

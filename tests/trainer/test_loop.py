@@ -3,56 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
+import trainer.session
 from pipelines.store.configuration import ConfigError
 from pipelines.store.errors import GlamError
-from trainer.config import TrainingConfig
-from trainer.loop import train
-from trainer.metrics import MetricsFile, read_metrics
-from trainer.run_folder import read_run
-
-ROOT = Path(__file__).parents[2]
-PROGRAM = """
-import json, sys, time
+from pipelines.store.files import StoreError
 from pipelines.store.stages import read_manifest
 from pipelines.store.versions import Version
+from tests.trainer.test_resume import without_seconds
 from trainer.config import TrainingConfig
-from trainer.loop import train
-url, run, settings, pause = sys.argv[1:]
-train(Version(url, read_manifest(url, "version")), TrainingConfig.model_validate_json(settings), run,
-      on_step=lambda done, steps, record: time.sleep(float(pause)))
-"""
-
-
-def without_seconds(run_dir: str) -> list[dict]:
-    return [
-        {key: value for key, value in record.items() if key != "seconds"}
-        for record in read_metrics(f"{run_dir}/metrics.jsonl")
-    ]
-
-
-def start(version, config: TrainingConfig, run_dir: str, pause: float) -> subprocess.Popen:
-    arguments = [version.url, run_dir, config.model_dump_json(), str(pause)]
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], cwd=ROOT, env=dict(os.environ))
-
-
-def kill_when_lines_reach(process: subprocess.Popen, run_dir: str, lines: int) -> None:
-    """Kill a training process as soon as its metrics have so many lines."""
-    deadline = time.monotonic() + 120
-    while len(read_metrics(f"{run_dir}/metrics.jsonl")) < lines:
-        assert process.poll() is None, "the training ended before it could be killed"
-        assert time.monotonic() < deadline, "the training wrote no metrics"
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+from trainer.data import TrainingData
+from trainer.loop import retention, train
+from trainer.metrics import MetricsFile, read_metrics
+from trainer.profile import Profile
+from trainer.run_folder import read_run, run_identity
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +35,6 @@ def small_config(**model) -> TrainingConfig:
     sizes = {"model_dim": 32, "hidden_dim": 64, "heads": 2, "head_dim": 16, "layers": 2, "group_size": 32}
     steps = {"steps": 12, "batch_rows": 4, "checkpoint_every": 5, "log_every": 3}
     return TrainingConfig.model_validate({"version": "filtered", "model": {**sizes, **model}, "training": steps})
-
-
-def test_killed_at_any_time_it_goes_on_to_the_same_weights_and_metrics(version, finished, run_dir):
-    config, uninterrupted, folder = finished
-    kill_when_lines_reach(start(version, config, run_dir, pause=30), run_dir, 3)  # before the first checkpoint
-    kill_when_lines_reach(start(version, config, run_dir, pause=2), run_dir, 9)  # between two checkpoints
-    assert sorted(path.name for path in Path(run_dir, "checkpoints").iterdir() if path.name.isdigit()) == ["5"]
-    assert not read_run(run_dir)["finished"]
-    resumed = train(version, config, run_dir)
-    assert resumed.weights == uninterrupted.weights
-    assert without_seconds(run_dir) == without_seconds(folder)
-    assert resumed.seconds > 0
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(version, finished, tmp_path):
@@ -107,8 +64,85 @@ def test_a_folder_of_another_run_is_refused_and_says_what_differs(version, finis
 
 def test_how_often_it_reports_is_not_part_of_a_run(version, finished):
     config, result, folder = finished
-    changed = config.changed({"training": {"log_every": 1, "checkpoint_every": 2}}, "test")
+    changed = config.changed({"training": {"log_every": 1, "checkpoints_kept": 9}}, "test")
     assert train(version, changed, folder) == result
+
+
+def test_how_often_it_makes_checkpoints_is_part_of_a_run_that_may_go_back_to_one(version, finished):
+    config, _, folder = finished
+    changed = config.changed({"training": {"checkpoint_every": 2}}, "test")
+    with pytest.raises(GlamError, match=r"differs in training\."):
+        train(version, changed, folder)
+    never_back = {"stability": {"roll_backs": 0}}
+    same = [run_identity(version.id, one.changed(never_back, "test"), 0) for one in (config, changed)]
+    assert same[0] == same[1]
+
+
+def test_signals_never_push_out_the_checkpoint_that_a_run_may_go_back_to():
+    config = small_config().changed({"stability": {"healthy_after": 6, "patience": 3}}, "test")
+    made = [5, 10, 15, 16, 17, 18, 19]  # regular ones, and four that signals made
+    stays = retention(config).stays(made)
+    assert [step for step, kept in zip(made, stays, strict=True) if kept] == [5, 10, 15, 18, 19]
+
+
+def test_number_format_and_batch_are_decided_by_backend_and_version_and_part_of_a_run(version, finished):
+    config, _, folder = finished
+    decided = read_run(folder)["config"]
+    assert (decided["model"]["activation_dtype"], decided["model"]["layer_loop"]) == ("float32", "unroll")
+    by_tokens = config.changed({"training": {"batch_tokens": 4 * version.sequence_length}}, "test")
+    assert train(version, by_tokens, folder).steps == 12  # the same run
+    on_cpu, on_gpu = (run_identity(version.id, config.resolved(32, backend), 0) for backend in ("cpu", "gpu"))
+    assert on_gpu["model"]["activation_dtype"] == "bfloat16"
+    assert on_cpu != on_gpu
+
+
+def test_a_corpus_that_was_changed_in_its_place_is_refused(version, config, run_dir, tmp_path):
+    copy = tmp_path / "version"
+    shutil.copytree(version.url, copy)
+    shard = copy / "train/web/part-00001-of-00002.tfrecord"
+    sound = shard.read_bytes()
+
+    def start() -> None:
+        train(Version(str(copy), read_manifest(str(copy), "version")), config, run_dir)
+
+    shard.write_bytes(sound[:-1])
+    with pytest.raises(StoreError, match=r"part-00001-of-00002\.tfrecord: \d+ bytes, the manifest says \d+"):
+        start()
+    shard.write_bytes(bytes(byte ^ (position % 40 == 20) for position, byte in enumerate(sound)))
+    with pytest.raises(StoreError, match=r"part-00001-of-00002\.tfrecord: record \d+ is damaged"):
+        start()
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"][0]["sha256"] = "0" * 64
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(StoreError, match="the manifest was changed"):
+        start()
+
+
+class SlowData(TrainingData):
+    """Data on a slow disk."""
+
+    def batch(self, step):
+        time.sleep(0.25)
+        return super().batch(step)
+
+
+def test_an_input_that_starves_the_step_is_reported(version, finished, run_dir, monkeypatch):
+    _, fast, folder = finished
+    monkeypatch.setattr(trainer.session, "TrainingData", SlowData)
+    slow = train(version, small_config().changed({"training": {"steps": 6}}, "test"), run_dir)
+    assert slow.input_seconds > 0.5
+    assert slow.input_share == slow.input_seconds / slow.seconds > 5 * fast.input_share
+    for result, made in ((slow, run_dir), (fast, folder)):
+        waited = [line["input_seconds"] for line in read_metrics(f"{made}/metrics.jsonl")]
+        assert waited == sorted(waited)
+        assert waited[-1] <= result.input_seconds + 1e-3
+
+
+def test_a_profile_is_a_trace_in_the_folder_and_changes_nothing(version, finished, run_dir):
+    config, result, _ = finished
+    profiled = train(version, config, run_dir, profile=Profile(2, 3))
+    assert profiled.weights == result.weights
+    assert list(Path(run_dir, "profile").rglob("*.xplane.pb"))
 
 
 def test_the_metrics_tell_losses_apart_and_what_the_experts_did(finished):

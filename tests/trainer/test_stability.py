@@ -203,7 +203,8 @@ def test_a_checkpoint_of_another_version_is_refused(version, other_version, roll
     run_dir = tmp_path / "run"
     shutil.copytree(folder, run_dir)
     run = json.loads((run_dir / "run.json").read_text())
-    changed = {"fingerprint": sha256_json(run_identity(other_version.id, config(), 0)), "finished": False}
+    decided = config().resolved(other_version.sequence_length, "cpu")
+    changed = {"fingerprint": sha256_json(run_identity(other_version.id, decided, 0)), "finished": False}
     (run_dir / "run.json").write_text(json.dumps(run | changed))
     with pytest.raises(GlamError, match=f"its checkpoint was trained on version {version.id}"):
         train(other_version, config(), str(run_dir))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.store.configuration import ConfigError
-from trainer.config import load_training_config
+from trainer.config import ModelSettings, TrainingSettings, load_training_config
 
 DEMO = Path(__file__).parents[2] / "configs" / "training" / "demo.toml"
 
@@ -26,6 +26,7 @@ def test_the_demo_configuration_loads_with_overrides():
         ("model.experts=1", ["demo.toml", "model", "at least 2 experts", "0 for a dense model"]),
         ("model.relative_max_distance=16", ["relative_max_distance", "16", "must exceed"]),
         ("optimizer.learning_rate=inf", ["optimizer.learning_rate", "finite"]),
+        ("training.batch_rows=8", ["training", "batch_tokens = 1024 and batch_rows = 8 are both given"]),
     ],
 )
 def test_a_wrong_value_is_refused_by_file_key_value_and_constraint(override, parts):
@@ -40,6 +41,26 @@ def test_changes_are_validated_and_name_their_place():
     assert config.changed({"model": {"experts": 0}}, "arm dense").model.experts == 0
     with pytest.raises(ConfigError, match=r"arm dense: model\.heads"):
         config.changed({"model": {"heads": 0}}, "arm dense")
+
+
+def test_a_batch_is_given_in_tokens_or_rows():
+    config = load_training_config(str(DEMO))
+    assert (config.training.batch_tokens, config.training.batch_rows) == (1024, 0)
+    assert config.resolved(128, "cpu").training.batch_rows == 8
+    assert config.changed({"training": {"batch_rows": 3}}, "test").resolved(128, "cpu").training.batch_rows == 3
+    with pytest.raises(ConfigError, match=r"1024 is no multiple of the 100 tokens .* choose 1000 or 1100"):
+        config.resolved(100, "cpu")
+    assert TrainingSettings().batch_rows == 8
+
+
+@pytest.mark.parametrize(
+    ("backend", "dtype", "loop"),
+    [("cpu", "float32", "unroll"), ("gpu", "bfloat16", "scan"), ("tpu", "bfloat16", "scan")],
+)
+def test_activations_are_bfloat16_on_accelerators_unless_the_configuration_says(backend, dtype, loop):
+    decided = ModelSettings().on(backend)
+    assert (decided.activation_dtype, decided.layer_loop) == (dtype, loop)
+    assert ModelSettings(activation_dtype="float32").on(backend).activation_dtype == "float32"
 
 
 def test_settings_cost_and_run_folder_import_no_jax():

@@ -26,6 +26,7 @@ from trainer.ablation.run_pool import Job, StudyError, train_side_by_side
 from trainer.ablation.run_record import RUN_ID_DIGITS, run_record
 from trainer.ablation.statistics import DocumentScores, RunScores, compare
 from trainer.ablation.study import Comparison, LoadedStudy, domains
+from trainer.config import TrainingConfig
 from trainer.mixture import check_repetition
 from trainer.run_folder import read_run, run_identity
 
@@ -55,7 +56,8 @@ def run_study(
         raise StudyError(f"{store_url}: a study trains on this machine; give --store a local folder")
     made = build(loaded.corpus, store_url, beam_options, display)
     for arm, config in loaded.trainings.items():
-        for warning in check_repetition(made.versions[config.version], config):
+        version = made.versions[config.version]
+        for warning in check_repetition(version, _resolved(config, version)):
             display.say(f"  arm {arm}: {warning}")
     jobs = plan_runs(loaded, made.versions, store_url)
     identifier = study_id(loaded, made.versions, jobs)
@@ -76,8 +78,9 @@ def plan_runs(loaded: LoadedStudy, versions: Mapping[str, Version], store_url: s
     """Return the job of every arm and seed; all arms of a seed come before the next seed."""
     jobs = []
     for seed in loaded.study.seeds:
-        for arm, config in loaded.trainings.items():
-            version = versions[config.version]
+        for arm, training in loaded.trainings.items():
+            version = versions[training.version]
+            config = _resolved(training, version)
             identity = run_identity(version.id, config, seed)
             tokens = config.training.steps * config.training.batch_rows * version.sequence_length
             jobs.append(
@@ -91,6 +94,11 @@ def plan_runs(loaded: LoadedStudy, versions: Mapping[str, Version], store_url: s
                 }
             )
     return jobs
+
+
+def _resolved(config: TrainingConfig, version: Version) -> TrainingConfig:
+    """Return what decides a run of a study, whose workers train on a CPU."""
+    return config.resolved(version.sequence_length, "cpu")
 
 
 def train_missing(jobs: Sequence[Job], workers: int, display: Display) -> None:

@@ -168,7 +168,8 @@ def plan(loaded: LoadedStudy) -> dict[str, Any]:
 
 
 def _planned(name: str, loaded: LoadedStudy) -> dict[str, Any]:
-    training, corpus = loaded.trainings[name], loaded.corpus
+    corpus = loaded.corpus
+    training = loaded.trainings[name].resolved(corpus.pack.sequence_length, "cpu")
     size = cost(training.model, corpus.tokenizer.vocabulary_size, corpus.pack.sequence_length)
     rows = training.training.steps * training.training.batch_rows
     tokens = rows * corpus.pack.sequence_length * len(loaded.study.seeds)

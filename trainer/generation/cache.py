@@ -44,7 +44,8 @@ class Cache(NamedTuple):
 
 def empty_cache(rows: int, slots: int, settings: ModelSettings) -> Cache:
     """Return a cache with room for `slots` tokens a row."""
-    nothing = jnp.zeros((rows, slots, settings.heads, settings.head_dim), settings.activation_dtype)
+    dtype = settings.on(jax.default_backend()).activation_dtype
+    nothing = jnp.zeros((rows, slots, settings.heads, settings.head_dim), dtype)
     return Cache((LayerCache(nothing, nothing),) * settings.layers, jnp.zeros((rows, slots), bool))
 
 
@@ -64,6 +65,7 @@ def extend(
     slots = start + jnp.arange(ids.shape[1])
     whole = Cache(cache.layers, jax.lax.dynamic_update_slice(cache.real, real, (0, start)))
     mask = whole.real[:, None] & (jnp.arange(whole.real.shape[1]) <= slots[:, None])
+    settings = settings.on(jax.default_backend())
     settings = settings.model_copy(update={"group_size": math.gcd(settings.group_size, ids.size)})
     x = decoder.embedding[...].astype(settings.activation_dtype)[ids]
     layers: list[LayerCache] = []

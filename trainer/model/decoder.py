@@ -48,6 +48,7 @@ def forward(
         capacity_factor: None drops nothing.
         draw: of the update, for the random policy for second experts; None sends all choices.
     """
+    settings = settings.on(jax.default_backend())
     mask = attention_mask(segments, settings.attend_across_documents)
     real = segments > 0
 
@@ -82,7 +83,7 @@ def _through_pairs(
     A scan compiles one pair, but on a CPU it costs copies of every parameter and its gradient.
     """
     pairs = settings.layers // 2
-    if settings.layer_loop == "scan" or (settings.layer_loop == "auto" and jax.default_backend() != "cpu"):
+    if settings.layer_loop == "scan":
         stacked = jnp.arange(pairs), decoder.even_layers, decoder.odd_layers
         return jax.lax.scan(lambda before, layers: pair(before, *layers), x, stacked)
     routers = []

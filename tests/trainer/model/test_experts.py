@@ -180,6 +180,19 @@ def test_padding_takes_no_capacity_and_adds_nothing(case):
     assert np.array_equal(counts.dropped, other_counts.dropped)
 
 
+def test_padding_before_real_tokens_leaves_them_their_slots(case):
+    x, router, *_ = case
+    half = TOKENS // 2
+    padded = jnp.concatenate([jnp.full((1, half, WIDTH), 100.0), x[:1, :half]], axis=1)
+    real = jnp.arange(TOKENS)[None] >= half
+    behind, *_, counts = route(padded, router, real, 1.0)
+    alone, *_ = route(x[:1, :half], router, jnp.ones((1, half), bool), 2.0)  # as many slots for half of the tokens
+    assert behind.capacity == alone.capacity
+    assert np.array_equal(behind.slot[:, half:], alone.slot)
+    assert np.array_equal(behind.gate[:, half:], alone.gate)
+    assert counts.load.sum() == 2 * half
+
+
 def test_the_auxiliary_loss_is_the_mean_over_micro_batches(case):
     x, router, *_ = case
     everything = np.ones((GROUPS, TOKENS), bool)

@@ -52,3 +52,21 @@ def test_padding_counts_nowhere(decoder):
         for tokens in (ids, disturbed)
     ]
     np.testing.assert_allclose(results[0], results[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("choices", [1, 2])
+def test_rows_of_padding_change_no_loss(decoder, choices):
+    settings = ModelSettings(
+        layers=2, model_dim=16, hidden_dim=16, heads=2, head_dim=8, group_size=8, choices=choices, capacity_factor=1.0
+    )
+    ids = np.arange(16).reshape(2, 8)
+    real = np.ones((2, 8), np.int32)
+    padding = np.zeros((2, 8), np.int32)
+    alone = losses(decoder, Batch(ids, ids + 1, real, real > 0), settings, 0)
+    rows = Batch(
+        *(np.concatenate(pair) for pair in ((padding, ids), (padding, ids + 1), (padding, real), (padding, real)))
+    )
+    padded = losses(decoder, rows._replace(counted=rows.counted > 0), settings, 0)
+    np.testing.assert_allclose(padded[0], alone[0], rtol=1e-6)
+    assert np.array_equal(padded[1].counts.load, alone[1].counts.load)
+    assert np.array_equal(padded[1].counts.dropped, alone[1].counts.dropped)
