@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from glam.options import DEFAULT_STORE, JsonOption, SetOption, StoreOption, show
-from glam.training import step_shower
+from glam.training_console import TrainingConsole
 from pipelines.progress import TerminalDisplay
 from pipelines.store.configuration import apply_override, validate
 from pipelines.store.versions import find_version
+from trainer.accounting import cost
 from trainer.fine_tuning.settings import FineTuningSettings
 from trainer.run_folder import read_run
 
@@ -75,7 +76,8 @@ def run_fine_tuning(
         )
     tokens = training.batch_rows * version.sequence_length
     display.start("fine-tune", training.steps * tokens, "tokens")
-    result = fine_tune(prepared, out, step_shower(display, tokens))
+    size = cost(prepared.config.model, version.vocabulary_size, version.sequence_length)
+    result = fine_tune(prepared, out, TrainingConsole(display, "fine-tune", tokens, size.training_flops))
     display.finish()
     return {
         "run": out,

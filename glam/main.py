@@ -90,23 +90,36 @@ def build(
 @app.command()
 def train(
     config: Annotated[str, typer.Argument(help="Training configuration (TOML); it names the dataset version.")],
-    run: Annotated[str, typer.Option("--run", help="Folder of the run: metrics, checkpoints, run.json.")],
+    run: Annotated[str | None, typer.Option("--run", help="Folder of the run: metrics, checkpoints, run.json.")] = None,
     store: StoreOption = DEFAULT_STORE,
     overrides: SetOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what the configuration means, and stop.")] = False,
+    preflight: Annotated[
+        bool, typer.Option("--preflight", help="First train a small model on the same data; stop if it does not learn.")
+    ] = False,
+    profile: Annotated[
+        str | None, typer.Option("--profile", metavar="N[:M]", help="Trace update N, or N to M, into the folder.")
+    ] = None,
+    peak: Annotated[
+        float | None, typer.Option("--peak", help="FLOPs a second that MFU is a share of (known or measured if not).")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a model on a dataset version.
 
-    A run that was stopped goes on from its last checkpoint; a finished one is returned at once.
+    Before the first update it prints what the configuration means: sizes, twins, routing, memory, epochs. A run that
+    was stopped goes on from its last checkpoint; a finished one is returned at once. More: docs/training.md.
 
     Example: glam train configs/training/demo.toml --store store --run runs/first --set training.seed=1
     """
-    from glam.training import run_training
+    from glam.training import Wanted, run_training
 
-    answer = run_training(config, overrides or [], store, run)
+    if not run and not dry_run:
+        raise typer.BadParameter("give the folder of the run, or --dry-run", param_hint="--run")
+    answer = run_training(config, overrides or [], store, Wanted(None if dry_run else run, preflight, profile, peak))
     if as_json:
         show(answer)
-    else:
+    elif not dry_run:
         print(f"{run}: {answer['steps']} steps, loss {answer['loss']:.4f}")
 
 

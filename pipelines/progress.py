@@ -26,8 +26,8 @@ class Display(Protocol):
     def say(self, text: str) -> None:
         """Show a line that stays."""
 
-    def start(self, label: str, total: int | None, unit: str) -> None:
-        """Begin a step of `total` units (None: not known)."""
+    def start(self, label: str, total: int | None, unit: str, done: float = 0) -> None:
+        """Begin a step of `total` units (None: not known), of which `done` were done before."""
 
     def move(self, done: float, detail: str = "") -> None:
         """Say that `done` units of the step are done in all."""
@@ -67,9 +67,9 @@ class TerminalDisplay:
         self._clear()
         print(text, file=sys.stderr, flush=True)
 
-    def start(self, label: str, total: int | None, unit: str) -> None:
+    def start(self, label: str, total: int | None, unit: str, done: float = 0) -> None:
         """Begin a step."""
-        self._label, self._total, self._unit = label, total, unit
+        self._label, self._total, self._unit, self._before = label, total, unit, done
         self._started = self._shown = time.monotonic()
 
     def move(self, done: float, detail: str = "") -> None:
@@ -82,14 +82,14 @@ class TerminalDisplay:
         if not self._total and not done:
             self._show(f"  {self._label}: {format_seconds(elapsed)} so far")
             return
-        rate = done / elapsed
+        rate = (done - self._before) / elapsed
         parts = [f"  {self._label}: {format_count(done, self._unit)}"]
         if self._total:
             parts[0] += (
                 f" of {format_count(self._total, '').strip()} ({100 * min(done, self._total) / self._total:.0f} %)"
             )
         parts.append(f"{format_count(rate, self._unit)}/s")
-        if self._total and done:
+        if self._total and rate:
             parts.append(f"{format_seconds(max(self._total - done, 0) / rate)} left")
         self._show(", ".join(parts) + (f", {detail}" if detail else ""))
 
@@ -115,7 +115,7 @@ class SilentDisplay:
     def say(self, text: str) -> None:
         """Show nothing."""
 
-    def start(self, label: str, total: int | None, unit: str) -> None:
+    def start(self, label: str, total: int | None, unit: str, done: float = 0) -> None:
         """Show nothing."""
 
     def move(self, done: float, detail: str = "") -> None:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax
+
 from pipelines.store.code_identity import code_identity
 from pipelines.store.configuration import merge
 from pipelines.store.files import read_bytes
@@ -63,7 +65,7 @@ def prepare(
     parent = read_run(parent_dir)
     length, encoder = parent["sequence_length"], Encoder(read_bytes(version.tokenizer_url), version.tokenizer_url)
     examples = read_examples(path, encoder, length)
-    config = _config(parent["config"], settings, changes, path)
+    config = _config(parent["config"], settings, changes, path).resolved(length, jax.default_backend())
     data = FineTuningData(examples, config.training.batch_rows, length, config.training.seed)
     if "steps" not in changes.get("training", {}):
         steps = settings.steps or data.steps(settings.epochs)

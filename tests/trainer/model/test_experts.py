@@ -189,7 +189,7 @@ def test_padding_before_real_tokens_leaves_them_their_slots(case):
     alone, *_ = route(x[:1, :half], router, jnp.ones((1, half), bool), 2.0)  # as many slots for half of the tokens
     assert behind.capacity == alone.capacity
     assert np.array_equal(behind.slot[:, half:], alone.slot)
-    assert np.array_equal(behind.gate[:, half:], alone.gate)
+    np.testing.assert_allclose(behind.gate[:, half:], alone.gate, rtol=1e-5, atol=1e-6)
     assert counts.load.sum() == 2 * half
 
 
