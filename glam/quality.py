@@ -88,7 +88,7 @@ def evaluate(
     """
     from glam.quality_page import write_page
     from glam.tables import quality_table
-    from pipelines.classifier import read_classifier
+    from pipelines.folds import read_classifier
     from pipelines.quality_evaluation import evaluate as judge
     from pipelines.quality_evaluation import train_folds
 
@@ -123,7 +123,7 @@ def score(
     """
     from contextlib import ExitStack
 
-    from pipelines.classifier import read_classifier
+    from pipelines.folds import read_classifier
     from pipelines.quality_texts import read_lines, score_lines
     from pipelines.store.files import AtomicFile
 
@@ -177,7 +177,7 @@ def _explain_documents(what: str, version: str, store: str, features: int) -> li
 
 
 def _explain_file(path: str, model: str | None, features: int) -> dict[str, Any]:
-    from pipelines.classifier import read_classifier
+    from pipelines.folds import read_classifier
     from pipelines.quality_explanation import explain_text
 
     try:
@@ -232,8 +232,8 @@ def _of_corpus(
 ) -> tuple[list[LabeledText], Training, list[LinearClassifier]]:
     """Build what is not there up to the classifier, and return its texts and models."""
     from pipelines.build import build
-    from pipelines.classifier import read_classifier
     from pipelines.config import load_corpus_config
+    from pipelines.folds import read_classifier
     from pipelines.progress import TerminalDisplay
     from pipelines.quality_evaluation import Training
     from pipelines.quality_texts import read_samples

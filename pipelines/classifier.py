@@ -14,7 +14,7 @@ pipelines.classifier --config FILE --store DIR`.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Mapping
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -26,10 +26,10 @@ import pyarrow.compute as pc
 from pipelines.collect import SAMPLE_SCHEMA, Rule, collect_texts
 from pipelines.config import Quality, Selector
 from pipelines.corpus import Corpus
-from pipelines.documents import ids_of, read_table
+from pipelines.documents import read_table
+from pipelines.folds import ClassifierError, Folds, model_path, read_classifier
 from pipelines.progress import Display
-from pipelines.store.errors import GlamError
-from pipelines.store.files import digest_file, read_bytes, write_bytes
+from pipelines.store.files import digest_file, write_bytes
 from pipelines.store.hashing import KeyedHash
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
 from quality_filter.classifier import LinearClassifier
@@ -40,39 +40,6 @@ from quality_filter.train import Progress, train_classifier
 
 POSITIVE, NEGATIVE = "positive", "negative"
 CHARACTERS_PER_DOCUMENT = 200_000
-
-
-class ClassifierError(GlamError):
-    """There is nothing to learn from; the message names the class and the remedy."""
-
-
-def model_path(fold: int) -> str:
-    """Return the path of a fold's model in its stage."""
-    return f"models/fold-{fold:02d}.model"
-
-
-class Folds:
-    """The fold of a document: whose model scores it."""
-
-    def __init__(self, seed: int, folds: int) -> None:
-        self._draw, self._folds = KeyedHash(seed, "fold"), folds
-
-    def of(self, ids: np.ndarray, hosts: Iterable[str | None]) -> np.ndarray:
-        """Return the fold, in [0, folds), of each document: by its host where one is given, else by its id (V16)."""
-        keys = (host.encode() if host else bytes(identifier) for identifier, host in zip(ids, hosts, strict=True))
-        return np.array([self._draw(key) % self._folds for key in keys], np.int8)
-
-    def of_sample(self, table: pa.Table, scored: Container[str]) -> np.ndarray:
-        """Return the fold of each row of a sample; `scored` are the sources whose hosts stay together."""
-        ids = ids_of(table.column("id").combine_chunks())
-        return self.of(
-            ids, hosts_together(table.column("source").to_pylist(), table.column("host").to_pylist(), scored)
-        )
-
-
-def hosts_together(sources: Iterable[str], hosts: Iterable[str | None], scored: Container[str]) -> Iterator[str | None]:
-    """Yield the host of each document whose site has one fold, None for the others."""
-    return (host if source in scored else None for source, host in zip(sources, hosts, strict=True))
 
 
 def scored_sources(corpus: Corpus) -> list[str]:
@@ -133,20 +100,6 @@ def _take(stage: OpenStage, model_file: str) -> tuple[StoredFile, bytes]:
     model = read_classifier(model_file).to_bytes()
     path = model_path(0)
     return StoredFile.of(path, write_bytes(stage.path(path), model)), model
-
-
-def read_classifier(url: str) -> LinearClassifier:
-    """Read a model file.
-
-    Raises:
-        ClassifierError: when it is missing, damaged or none.
-    """
-    try:
-        return LinearClassifier.from_bytes(read_bytes(url), url)
-    except OSError as error:
-        raise ClassifierError(f"{url}: cannot be read ({error.strerror or error}); give a model file") from error
-    except ValueError as error:
-        raise ClassifierError(str(error)) from error
 
 
 def _rules(quality: Quality, present: Container[str]) -> dict[str, list[Rule]]:

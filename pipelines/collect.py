@@ -11,7 +11,6 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import apache_beam as beam
 import numpy as np
@@ -22,6 +21,7 @@ from pipelines.contamination.cuts import trained_texts
 from pipelines.corpus import Corpus
 from pipelines.documents import ID_TYPE, ids_of, read_batches, write_parquet
 from pipelines.engine import read_results, read_work_list, write_results, write_work_list
+from pipelines.folds import host_of
 from pipelines.progress import report
 from pipelines.store.hashing import KeyedHash
 from pipelines.store.stages import OpenStage, StoredFile
@@ -57,14 +57,6 @@ class Rule:
     hosts: tuple[str, ...]
     quota: int
     unit: str
-
-
-def host_of(url: str | None) -> str | None:
-    """Return the host that a url names; None where it names none."""
-    try:
-        return urlsplit(url).hostname if url else None
-    except ValueError:  # an unfinished IPv6 address
-        return None
 
 
 def host_matches(url: str | None, hosts: tuple[str, ...]) -> bool:

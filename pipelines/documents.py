@@ -18,6 +18,9 @@ import pyarrow.parquet as pq
 from pipelines.store.files import AtomicFile, FileDigest, StoreError, open_read
 
 ROW_GROUP_ROWS = 1024
+THRESHOLDS_PATH = "thresholds.u64"
+"""The Pareto table of the stage `sample`, beside its decisions."""
+
 ID_TYPE = pa.binary(16)
 
 DOCUMENT_SCHEMA = pa.schema(
@@ -37,6 +40,15 @@ DOCUMENT_SCHEMA = pa.schema(
     ]
 )
 PROVENANCE_SCHEMA = pa.schema([("id", ID_TYPE), ("file", pa.string()), ("offset", pa.int64())])
+LEFT_OUT_SCHEMA = pa.schema(
+    [
+        ("native_key", pa.string()),
+        ("file", pa.string()),
+        ("offset", pa.int64()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+    ]
+)
 DECISION_SCHEMAS = {
     "deduplicate": pa.schema(
         [

@@ -4,13 +4,12 @@ Each file is streamed by one worker through its reader; the documents travel in 
 sorted by id and written once. Records that cannot be read go to quarantine with file, offset and reason; too many of
 them fail the run. All sources that are not finished are extracted by one job.
 
-Out: `documents/SOURCE/part-….parquet`; beside the id: `provenance/part-….parquet`, `quarantine.jsonl`, `files.jsonl`
-(input_files.py). Alone: `python -m pipelines.extract --config FILE --store DIR`.
+Out: `documents/SOURCE/part-….parquet`; beside the id: `provenance/part-….parquet`, `left_out/part-….parquet`,
+`quarantine.jsonl`, `files.jsonl` (input_files.py). Alone: `python -m pipelines.extract --config FILE --store DIR`.
 """
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -23,53 +22,66 @@ import pyarrow as pa
 
 from pipelines.config import CorpusConfig
 from pipelines.corpus import ADDRESS_SHARDS, Corpus
-from pipelines.documents import DOCUMENT_SCHEMA, PROVENANCE_SCHEMA, write_parquet
+from pipelines.documents import DOCUMENT_SCHEMA, LEFT_OUT_SCHEMA, PROVENANCE_SCHEMA, write_parquet
 from pipelines.engine import ReadOutputs, read_results, read_work_list, write_results, write_work_list
+from pipelines.extracted_rows import (
+    ROW_SCHEMA,
+    Waiting,
+    document_rows,
+    left_out_rows,
+    left_out_shard,
+    packed,
+    unpacked,
+)
 from pipelines.input_files import FILES, file_figures, write_file_figures
-from pipelines.language import detect
 from pipelines.progress import report
 from pipelines.sources.errors import SourceError
 from pipelines.sources.locate import fill_data, locate, locate_pattern
 from pipelines.sources.record import Quarantined, Record, Skipped, Used
 from pipelines.sources.registry import READERS
 from pipelines.store.files import digest_file, join, size_of, write_bytes
-from pipelines.store.hashing import content_hash, document_id, part_name, sha256_json, shard_of
+from pipelines.store.hashing import part_name, sha256_json, shard_of
 from pipelines.store.ledger import build_ledger, check_extraction
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
 
 PACKAGES = ("fastwarc", "mwparserfromhell", "pyarrow", "pyyaml", "resiliparse", "zstandard")
-ROW_SCHEMA = pa.schema([*DOCUMENT_SCHEMA, ("file", pa.string()), ("offset", pa.int64())])
 _FLUSH_CHARACTERS = 1 << 21
-_COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")  # text travels through the shuffle at a third of its size
 _REPORT_BYTES = 1 << 18
+_LEFT_OUT_CHARACTERS = 200
 
 
 class _ReadFile(beam.DoFn):
-    """Reads one file: yields packed documents by address, and what it counted tagged `counts`."""
+    """Reads one file: yields packed documents by address; tagged `left_out` the records that gave none, likewise, and
+    tagged `counts` what it counted.
+    """
 
     def process(self, work: dict[str, Any]) -> Iterable[Any]:
         """Stream the file's records."""
         reader = READERS[work["reader"]](work["options"])
         counts: Counter[tuple[str, ...]] = Counter()
         quarantine: list[dict[str, Any]] = []
-        waiting: dict[int, list[tuple[Any, ...]]] = {}
+        waiting: Waiting = {}
+        left_out: Waiting = {}
         size = read = texts = 0
         for record in reader.read(work["url"]):
             _count(counts, work["source"], record)
             if isinstance(record.outcome, Quarantined):
                 quarantine.append(_quarantine_entry(work, record))
-            for row in _rows(work, record):
+            for row in document_rows(work, record):
                 waiting.setdefault(work["base"] + shard_of(row[0], work["shards"]), []).append(row)
                 size += len(row[8])
                 texts += 1
+            for row in left_out_rows(work, record):
+                left_out.setdefault(work["base"] + left_out_shard(row, work["shards"]), []).append(row)
+                size += _LEFT_OUT_CHARACTERS
             if (position := min(record.offset, work["size"])) > read + _REPORT_BYTES:
                 report(position - read)  # offsets of compressed files may run ahead of their size, hence the limit
                 read = position
             if size > _FLUSH_CHARACTERS:
-                yield from _packed(waiting)
-                waiting, size = {}, 0
+                yield from _everything_packed(waiting, left_out)
+                waiting, left_out, size = {}, {}, 0
         report(work["size"] - read)
-        yield from _packed(waiting)
+        yield from _everything_packed(waiting, left_out)
         flat = ["\t".join(path) + f"\t{number}" for path, number in sorted(counts.items())]
         result = {
             "source": work["source"],
@@ -106,64 +118,34 @@ def _count(counts: Counter[tuple[str, ...]], source: str, record: Record) -> Non
             counts[source, "notes", note] += 1
 
 
-def _rows(work: dict[str, Any], record: Record) -> Iterator[tuple[Any, ...]]:
-    """Yield a row of ROW_SCHEMA for each text of a record."""
-    if not isinstance(record.outcome, Used):
-        return
-    source, native_key = work["source"], _encodable(record.native_key)
-    for text in record.outcome.texts:
-        content = content_hash(text.text)
-        yield (
-            document_id(source, native_key, content),
-            content,
-            source,
-            native_key,
-            text.url and _encodable(text.url),
-            text.title and _encodable(text.title),
-            text.date and _encodable(text.date),
-            detect(text.text),
-            text.text,
-            text.part,
-            record.raw_bytes + record.outcome.joined_bytes,
-            len(text.text.encode()),
-            work["url"],
-            record.offset,
-        )
-
-
-def _encodable(text: str) -> str:
-    """Return a text with lone surrogates, which UTF-8 cannot hold, written out as `\\udXXX`."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _packed(waiting: dict[int, list[tuple[Any, ...]]]) -> Iterator[tuple[int, bytes]]:
-    for address, rows in waiting.items():
-        columns = [pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), ROW_SCHEMA, strict=True)]
-        sink = io.BytesIO()
-        with pa.ipc.new_stream(sink, ROW_SCHEMA, options=_COMPRESSED) as writer:
-            writer.write_batch(pa.record_batch(columns, schema=ROW_SCHEMA))
-        yield address, sink.getvalue()
+def _everything_packed(waiting: Waiting, left_out: Waiting) -> Iterator[Any]:
+    yield from packed(waiting, ROW_SCHEMA)
+    for block in packed(left_out, LEFT_OUT_SCHEMA):
+        yield beam.pvalue.TaggedOutput("left_out", block)
 
 
 class _WriteShard(beam.DoFn):
-    """Writes one document shard and its provenance; documents of equal id become one."""
+    """Writes one document shard, its provenance, and a shard of what was left out; documents of equal id become one."""
 
     def process(self, joined: tuple[int, dict[str, Any]]) -> Iterable[dict[str, Any]]:
         """Write the shard; one without documents becomes an empty file."""
         (output,) = joined[1]["output"]
-        tables = [pa.ipc.open_stream(block).read_all() for block in joined[1]["blocks"]]
-        rows = pa.concat_tables([ROW_SCHEMA.empty_table(), *tables])
-        rows = rows.sort_by([(name, "ascending") for name in ("id", "url", "title", "date", "part", "file", "offset")])
+        order = ("id", "url", "title", "date", "part", "file", "offset")
+        rows = unpacked(joined[1]["blocks"], ROW_SCHEMA, order)
         ids = rows.column("id").to_pylist()
         first = [position for position, identifier in enumerate(ids) if not position or identifier != ids[position - 1]]
         documents = rows.select(DOCUMENT_SCHEMA.names).take(pa.array(first, pa.int64()))
         provenance = rows.select(PROVENANCE_SCHEMA.names)
         written = StoredFile.of(output["path"], write_parquet(output["url"], documents), rows=len(first))
-        side = StoredFile.of(output["side_path"], write_parquet(output["side_url"], provenance), rows=len(ids))
+        left_out = unpacked(joined[1]["left_out"], LEFT_OUT_SCHEMA, ("native_key", "file", "offset"))
+        side = [
+            StoredFile.of(place["path"], write_parquet(place["url"], table), rows=table.num_rows)
+            for place, table in zip(output["side"], (provenance, left_out), strict=True)
+        ]
         yield {
             "source": output["source"],
             "file": written.to_json(),
-            "side_file": side.to_json(),
+            "side_files": [file.to_json() for file in side],
             "documents": len(first),
             "copies": len(ids) - len(first),
         }
@@ -297,20 +279,24 @@ def _run_job(
         }
         work += [common | {"url": url, "size": size_of(url), "shards": shards} for url in files[source]]
         for shard in range(shards):
-            path = f"documents/{source}/{part_name(shard, shards, '.parquet')}"
-            side = f"provenance/{part_name(shard, shards, '.parquet')}"
-            targets = {"path": path, "url": stage.path(path), "side_path": side, "side_url": stage.path(side)}
-            outputs.append({"source": source, "number": base + shard} | targets)
+            name = part_name(shard, shards, ".parquet")
+            places = [f"documents/{source}/{name}", f"provenance/{name}", f"left_out/{name}"]
+            target, *side = ({"path": path, "url": stage.path(path)} for path in places)
+            outputs.append({"source": source, "number": base + shard, **target, "side": side})
     work_url, outputs_url, results_url = (join(folder, f"{name}.jsonl") for name in ("work", "outputs", "results"))
     write_work_list(work_url, work)
     write_work_list(outputs_url, outputs)
 
     def pipeline(p: beam.Pipeline) -> None:
         read = read_work_list(p, work_url) | "Read files" >> beam.ParDo(_ReadFile()).with_outputs(
-            "counts", main="blocks"
+            "left_out", "counts", main="blocks"
         )
         targets = p | "Outputs" >> ReadOutputs(outputs_url)
-        joined = {"blocks": read.blocks, "output": targets} | "Meet shard" >> beam.CoGroupByKey()
+        joined = {
+            "blocks": read.blocks,
+            "left_out": read.left_out,
+            "output": targets,
+        } | "Meet shard" >> beam.CoGroupByKey()
         written = joined | "Write shard" >> beam.ParDo(_WriteShard())
         write_results((written, read.counts) | "All results" >> beam.Flatten(), results_url)
 
@@ -350,7 +336,7 @@ def _finish(config: CorpusConfig, source: str, stage: OpenStage, outcome: _Outco
             f"{first['offset']}, {first['reason']}: {first['detail']}. All are in {stage.path('quarantine.jsonl')}; "
             "mend the files or raise the budget"
         )
-    side_files = [StoredFile(**result["side_file"]) for result in results if "side_file" in result]
+    side_files = [StoredFile(**file) for result in results for file in result.get("side_files", ())]
     side_files.append(StoredFile.of("quarantine.jsonl", quarantine_digest, rows=len(quarantine)))
     figures = file_figures(results)
     side_files.append(StoredFile.of(FILES, write_file_figures(stage.path(FILES), figures), rows=len(figures)))

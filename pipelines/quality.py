@@ -11,11 +11,11 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from pipelines.classifier import Folds, model_path, score_by_fold
-from pipelines.collect import host_of
+from pipelines.classifier import score_by_fold
 from pipelines.contamination.cuts import trained_texts
 from pipelines.corpus import Corpus, DecideShard, run_decision_stage
 from pipelines.documents import ids_of
+from pipelines.folds import Folds, host_of, model_path
 from pipelines.store.files import read_bytes
 from pipelines.store.stages import FinishedStage, StageKey
 from quality_filter.classifier import LinearClassifier

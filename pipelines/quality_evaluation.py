@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.classifier import Folds, class_figures, rounded, score_by_fold
+from pipelines.classifier import class_figures, rounded, score_by_fold
+from pipelines.folds import Folds
 from pipelines.quality_texts import LabeledText
 from pipelines.store.hashing import KeyedHash
 from quality_filter.classifier import LinearClassifier

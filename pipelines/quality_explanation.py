@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.classifier import Folds, hosts_together, model_path, read_classifier
-from pipelines.collect import host_of
 from pipelines.contamination.cuts import text_without
+from pipelines.documents import THRESHOLDS_PATH
+from pipelines.folds import Folds, host_of, hosts_together, model_path, read_classifier
 from pipelines.lookup import Place, VersionDocuments
-from pipelines.sample import THRESHOLDS_PATH
 from pipelines.store.files import StoreError, join, list_folders, read_bytes
 from pipelines.store.stages import FinishedStage, read_manifest
 from quality_filter.classifier import LinearClassifier, probability

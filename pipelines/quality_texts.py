@@ -93,7 +93,7 @@ def reader_of(url: str, text_field: str) -> Reader:
 
 
 def _read(url: str, positive: bool, text_field: str) -> Iterator[LabeledText]:
-    from pipelines.collect import host_of
+    from pipelines.folds import host_of
 
     source = posixpath.basename(url)
     for record in reader_of(url, text_field).read(url):

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.corpus import Corpus, run_decision_stage, write_decision
-from pipelines.documents import DECISION_SCHEMAS, ids_of, read_batches
+from pipelines.documents import DECISION_SCHEMAS, THRESHOLDS_PATH, ids_of, read_batches
 from pipelines.progress import report
 from pipelines.ranking import ITEM, RankItems, pack_items, places_by_id
 from pipelines.store.files import write_bytes
@@ -28,7 +28,6 @@ from pipelines.store.hashing import KeyedHash
 from pipelines.store.stages import FinishedStage, StageKey, StoredFile
 from quality_filter.sampling import SCORE_UNITS, ParetoTable, rank_quantile
 
-THRESHOLDS_PATH = "thresholds.u64"
 SAMPLES_SHOWN = 12
 SNIPPET_CHARACTERS = 400
 

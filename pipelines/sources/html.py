@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import IO
 
@@ -38,20 +39,21 @@ class HtmlReader(Reader):
     path_options = frozenset({"index"})
 
     def _records(self, file: IO[bytes], url: str) -> Iterator[Record]:
+        page_url = _url_in_index(self.options.index, url) if self.options.index else None
+        key = page_url or ""
         scanner = Scanner(decompressed(file))
         offset, limit = scanner.offset, self.options.max_record_bytes
         payload = scanner.read(limit + 1)
         if damage := scanner.take_damage():
-            yield damaged(offset, len(payload), damage)
+            yield replace(damaged(offset, len(payload), damage), native_key=key)
             return
         if len(payload) > limit:
             while not scanner.at_end() and not scanner.take_damage():
                 limit += scanner.skip(1 << 20)
-            yield Record(offset, limit + 1, Skipped(TOO_LARGE))
+            yield Record(offset, limit + 1, Skipped(TOO_LARGE), key)
             return
-        page_url = _url_in_index(self.options.index, url) if self.options.index else None
         outcome = read_page(payload, None, self.options, page_url)
-        yield Record(offset, len(payload), outcome, page_url or "")
+        yield Record(offset, len(payload), outcome, key)
 
 
 def _url_in_index(index: str, url: str) -> str | None:

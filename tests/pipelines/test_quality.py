@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from pipelines.build import build
-from pipelines.classifier import ClassifierError, Folds, model_path, read_classifier
 from pipelines.config import ConfigError, load_corpus_config
-from pipelines.documents import read_table
+from pipelines.documents import THRESHOLDS_PATH, read_table
+from pipelines.folds import ClassifierError, Folds, model_path, read_classifier
 from pipelines.progress import SilentDisplay
-from pipelines.sample import THRESHOLDS_PATH
 from pipelines.store.files import read_bytes
 from pipelines.store.hashing import KeyedHash
 from quality_filter.examples import document_examples
