@@ -17,11 +17,13 @@ from glam.duplicates import duplicates
 from glam.evaluation import evaluate
 from glam.fine_tuning import finetune
 from glam.generation import generate
+from glam.explain import explain
 from glam.mixture import app as mixture_app
 from glam.models import models
 from glam.options import DEFAULT_STORE, JsonOption, SetOption, StoreOption, configs_folder, show
 from glam.quality import app as quality_app
 from glam.sources import sources
+from glam.trace import trace
 from pipelines.store.errors import INTERRUPTED, errors_told
 
 app = typer.Typer(
@@ -212,6 +214,8 @@ app.command()(duplicates)
 app.command()(contamination)
 app.command()(finetune)
 app.command()(generate)
+app.command()(explain)
+app.command()(trace)
 app.command()(models)
 app.command(context_settings=PASS_ON)(sources)
 

@@ -54,7 +54,7 @@ def show_mixture(
     from pipelines.store.repetition import explain, plan_repetition
 
     mixture = _load(reference, version, store, max_epochs, overrides)
-    tokens = _amount(budget)
+    tokens = amount_of(budget)
     uses = plan_repetition(mixture.weights, mixture.available, tokens, mixture.limits)
     if as_json:
         components = {use.component: use.to_json() for use in uses}
@@ -120,7 +120,7 @@ def weights(
     mixture = _load(reference, version, store, max_epochs, overrides)
     found = read_scores(scores) if scores else _scores_of_runs(run or [], store, target or [])
     _require_same_components(found, mixture.weights)
-    tokens = _amount(budget)
+    tokens = amount_of(budget)
     limit = exact(mixture.limits.max_epochs)
     derived = derive_weights(found, mixture.available, tokens, limit, Decimal(repr(halving)))
     chosen = {entry.component: float(entry.weight) for entry in derived if entry.rows}
@@ -187,7 +187,12 @@ def _limits(limits: RepetitionLimits, max_epochs: float | None) -> RepetitionLim
     return validate(type(limits), changed, "--max-epochs")
 
 
-def _amount(text: str) -> int:
+def amount_of(text: str) -> int:
+    """Return the tokens that `--budget` names.
+
+    Raises:
+        GlamError: when it names none.
+    """
     from pipelines.config import parse_amount
 
     try:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.corpus import Corpus
-from pipelines.documents import read_batches
+from pipelines.documents import CHOICES, read_batches
 from pipelines.engine import read_results, read_work_list, write_results, write_work_list
 from pipelines.progress import report
 from pipelines.store.files import read_json, write_bytes
@@ -32,13 +32,10 @@ VERDICTS = {
     "deduplicate": "reason",
     "holdout": "split",
     "decontaminate": "split",
-    "sample": "keep",
-    "subset": "random",
+    **{job: column for job, (column, _) in CHOICES.items()},
 }
 """The column that holds each job's verdict, in the order of the jobs."""
 
-CHOICES = ("sample", "subset")
-DROPPED_AS = {"sample": "pareto", "subset": "not_in_subset"}
 SPANS = "contaminated_spans"
 OUT = "out"
 
@@ -87,7 +84,7 @@ def _outcomes(job: str, verdicts: pa.Array) -> Iterable[tuple[str, np.ndarray]]:
             verdicts = pc.if_else(taken, verdicts, None)
         verdicts = pc.replace_substring_regex(verdicts, "^train$", OUT)
     else:
-        verdicts = pc.if_else(verdicts, OUT, DROPPED_AS[job])
+        verdicts = pc.if_else(verdicts, OUT, CHOICES[job][1])
     for outcome in pc.unique(verdicts.drop_null()).to_pylist():
         yield outcome, pc.equal(verdicts, outcome).fill_null(False).to_numpy(zero_copy_only=False)
 
@@ -115,8 +112,8 @@ def run(corpus: Corpus) -> FinishedStage:
     account = summarize(read_results(results_url), jobs)
     scored = set(corpus.config.quality.scored) if corpus.config.quality else set()
     for source, entry in account.items():
-        choices = () if corpus.config.sources[source].component in scored else CHOICES
-        taken = [job for job in jobs if job not in choices]
+        chosen = corpus.config.sources[source].component in scored
+        taken = [job for job in jobs if chosen or job not in CHOICES]
         check(source, entry, taken, corpus.documents[source].ledger[source]["documents"]["out"])
     digest = write_bytes(stage.path(ACCOUNT_FILE), canonical_json(account) + b"\n")
     return stage.finish([StoredFile.of(ACCOUNT_FILE, digest)])

@@ -76,6 +76,12 @@ DECISION_SCHEMAS = {
     "tokenize": pa.schema([("id", ID_TYPE), ("count", pa.int32()), ("tokens", pa.binary())]),
 }
 
+VARIANT_JOBS: dict[str, tuple[str, ...]] = {"all": (), "filtered": ("sample",), "random": ("subset",)}
+"""The jobs that choose among the training documents of a component for each variant of it."""
+
+CHOICES = {"sample": ("keep", "pareto"), "subset": ("random", "not_in_subset")}
+"""The column of each such job's choice, and the reason under which it drops a document."""
+
 
 def write_parquet(url: str, table: pa.Table) -> FileDigest:
     """Write a table as one Parquet file; equal tables give equal bytes."""

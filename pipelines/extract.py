@@ -292,12 +292,8 @@ def _run_job(
             "left_out", "counts", main="blocks"
         )
         targets = p | "Outputs" >> ReadOutputs(outputs_url)
-        joined = {
-            "blocks": read.blocks,
-            "left_out": read.left_out,
-            "output": targets,
-        } | "Meet shard" >> beam.CoGroupByKey()
-        written = joined | "Write shard" >> beam.ParDo(_WriteShard())
+        parts = {"blocks": read.blocks, "left_out": read.left_out, "output": targets}
+        written = parts | "Meet shard" >> beam.CoGroupByKey() | "Write shard" >> beam.ParDo(_WriteShard())
         write_results((written, read.counts) | "All results" >> beam.Flatten(), results_url)
 
     corpus.engine.run("extract", pipeline, sum(item["size"] for item in work), "bytes")

@@ -6,7 +6,7 @@ the columns asked for at a place. Only the columns needed are read: an id names 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.documents import DECISION_SCHEMAS, ROW_GROUP_ROWS, damaged, read_table
+from pipelines.documents import DECISION_SCHEMAS, ROW_GROUP_ROWS, damaged, read_batches, read_table
 from pipelines.store.errors import GlamError
 from pipelines.store.files import StoreError, join, open_read
 from pipelines.store.hashing import DIGEST_BYTES, part_name, shard_of
@@ -77,6 +77,69 @@ class VersionDocuments:
         """Return the stage of a decision job."""
         return self._decisions[job]
 
+    @property
+    def sources(self) -> dict[str, FinishedStage]:
+        """The extraction stage of each source, in order of name."""
+        return dict(sorted(self._sources.items()))
+
+    def shards(self, sources: Iterable[str] | None = None) -> list[tuple[str, int]]:
+        """Return every (source, shard) of `sources` (all by default), in order."""
+        chosen = sorted(self._sources) if sources is None else sorted(sources)
+        return [(source, shard) for source in chosen for shard in range(self.count(source))]
+
+    def count(self, source: str) -> int:
+        """Return the number of shards of a source."""
+        return len(self._sources[source].paths("documents/"))
+
+    def batches(
+        self, source: str, shard: int, columns: Sequence[str], decisions: Mapping[str, Sequence[str]]
+    ) -> Iterator[dict[str, Any]]:
+        """Stream columns of a shard's documents and decisions (`pipelines.documents.read_batches`)."""
+        urls = {job: (self._decision_url(job, source, shard), names) for job, names in decisions.items()}
+        yield from read_batches(self._document_url(source, shard), columns, urls)
+
+    def left_out(self, reference: str) -> list[dict[str, Any]]:
+        """Return the records that gave no document and whose native key is `reference` or begins with its words.
+
+        A record's native key may go on after its URL, as in WARC files with the date.
+        """
+
+        def read(shard: tuple[str, int]) -> list[dict[str, Any]]:
+            source, number = shard
+            path = f"left_out/{self._part(source, number)}"
+            side = self._sources[source].manifest["side"]["files"]
+            if not any(file["path"] == path and file["rows"] for file in side):
+                return []
+            table = read_table(join(self._sources[source].url, path))
+            key = table["native_key"]
+            rows = table.filter(pc.or_(pc.equal(key, reference), pc.starts_with(key, f"{reference} ")))
+            return [{"source": source, **row} for row in rows.to_pylist()]
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return [row for rows in pool.map(read, self.shards()) for row in rows]
+
+    def provenance(self, place: Place) -> list[dict[str, Any]]:
+        """Return file and offset of every copy of a document."""
+        url = join(self._sources[place.source].url, "provenance", self._part(place.source, place.shard))
+        table = read_table(url)
+        rows = table.filter(pc.equal(table["id"], pa.scalar(place.id, table.schema.field("id").type)))
+        return rows.select(["file", "offset"]).to_pylist()
+
+    def places_of(self, ids: Iterable[bytes], sources: Iterable[str]) -> dict[bytes, Place]:
+        """Return where documents of some sources are, by id; one that is in none of them is left out."""
+        wanted: dict[tuple[str, int], set[bytes]] = {}
+        chosen = sorted(sources)
+        for identifier in ids:
+            for source in chosen:
+                wanted.setdefault((source, shard_of(identifier, self.count(source))), set()).add(identifier)
+        found = {}
+        for (source, shard), table in self._read(wanted, (), self._document_url):
+            rows = pc.index_in(pa.array(sorted(wanted[source, shard]), table.schema.field("id").type), table["id"])
+            for identifier, row in zip(sorted(wanted[source, shard]), rows.to_pylist(), strict=True):
+                if row is not None:
+                    found[identifier] = Place(source, shard, row, identifier)
+        return found
+
     def find(self, reference: str) -> list[Place]:
         """Return the documents whose URL or native key is `reference`, or whose id begins with it; sorted.
 
@@ -86,7 +149,7 @@ class VersionDocuments:
         if not reference:
             raise GlamError("an empty name names no document; give a URL, a native key or the beginning of an id")
         by_address = self._search(
-            self._shards(),
+            self.shards(),
             ("url", "native_key"),
             lambda table: pc.or_kleene(
                 pc.fill_null(pc.equal(table["url"], reference), False), pc.equal(table["native_key"], reference)
@@ -99,9 +162,9 @@ class VersionDocuments:
             return []
         low = bytes.fromhex(digits.ljust(2 * DIGEST_BYTES, "0"))
         high = bytes.fromhex(digits.ljust(2 * DIGEST_BYTES, "f"))
-        shards = self._shards()
+        shards = self.shards()
         if len(digits) >= _SHARD_DIGITS:
-            shards = [(source, shard) for source, shard in shards if shard == shard_of(low, self._count(source))]
+            shards = [(source, shard) for source, shard in shards if shard == shard_of(low, self.count(source))]
         return self._search(
             shards,
             (),
@@ -112,7 +175,7 @@ class VersionDocuments:
         """Return the documents of a duplicate cluster, sorted."""
         wanted = pa.scalar(cluster, pa.binary(DIGEST_BYTES))
         return self._search(
-            self._shards(),
+            self.shards(),
             ("cluster",),
             lambda table: pc.fill_null(pc.equal(table["cluster"], wanted), False),
             partial(self._decision_url, "deduplicate"),
@@ -130,21 +193,15 @@ class VersionDocuments:
         """Return URLs of documents that are much like `address`, the most similar first."""
         host = urlsplit(address if "://" in address else f"//{address}").hostname or address
         urls: set[str] = set()
-        for _, table in self._read(self._shards(), ("url",), self._document_url):
+        for _, table in self._read(self.shards(), ("url",), self._document_url):
             column = table["url"]
             near = pc.fill_null(pc.match_substring(column, _bare(host), ignore_case=True), False)
             urls.update(column.filter(near).to_pylist())
         same = sorted(url for url in urls if _bare(url) == _bare(address))
         return same[:most] or get_close_matches(address, sorted(urls)[:_MOST_COMPARED], most)
 
-    def _count(self, source: str) -> int:
-        return len(self._sources[source].paths("documents/"))
-
-    def _shards(self) -> list[tuple[str, int]]:
-        return [(source, shard) for source in sorted(self._sources) for shard in range(self._count(source))]
-
     def _part(self, source: str, shard: int) -> str:
-        return part_name(shard, self._count(source), ".parquet")
+        return part_name(shard, self.count(source), ".parquet")
 
     def _document_url(self, source: str, shard: int) -> str:
         return join(self._sources[source].url, "documents", source, self._part(source, shard))

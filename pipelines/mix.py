@@ -13,6 +13,7 @@ from typing import Any
 
 from pipelines.account import read_account
 from pipelines.corpus import Corpus
+from pipelines.documents import VARIANT_JOBS
 from pipelines.store.errors import GlamError
 from pipelines.store.files import FileDigest, StoreError, digest_file, exists, join, link_or_copy
 from pipelines.store.stages import FinishedStage, StoredFile, merkle_root, read_manifest
@@ -151,7 +152,7 @@ def version_ledger(corpus: Corpus, account: Mapping[str, Any], variants: Mapping
         component = corpus.config.sources[source].component
         variant = variants.get(component, "all")
         decided = [job for job in ("deduplicate", "holdout", "decontaminate") if job in corpus.decisions]
-        jobs = [*decided, *({"filtered": ["sample"], "random": ["subset"]}.get(variant, []))]
+        jobs = [*decided, *VARIANT_JOBS[variant]]
         stages: dict[str, Any] = {}
         dropped: dict[str, int] = {}
         remaining = extracted["documents"]["out"]

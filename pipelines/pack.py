@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.corpus import Corpus
-from pipelines.documents import ID_TYPE, ids_of, read_batches
+from pipelines.documents import ID_TYPE, VARIANT_JOBS, ids_of, read_batches
 from pipelines.engine import ReadOutputs, read_results, read_work_list, write_results, write_work_list
 from pipelines.progress import report
 from pipelines.store.files import read_bytes
@@ -33,7 +33,6 @@ from tokenizer.encode import Encoder
 from tokenizer.packing import PackedSequence, cut_document, pack
 
 STREAM_SCHEMA = pa.schema([("key", pa.uint64()), ("id", ID_TYPE), ("tokens", pa.binary())])
-VARIANT_JOBS = {"all": (), "filtered": ("sample",), "random": ("subset",)}
 _FLUSH_BYTES = 1 << 20
 
 

@@ -96,18 +96,21 @@ def explain_document(store_url: str, documents: VersionDocuments, place: Place, 
     }
 
 
+def pareto_draw(documents: VersionDocuments, score: int, decision: dict[str, Any]) -> dict[str, Any]:
+    """Return the Pareto draw of a document: `on` (rank or score), `alpha`, `s` (that in 1/65,536), `U` (the draw) and
+    `T` (the threshold T[s]) as 64-bit integers, and `keep`, which is U < T[s].
+    """
+    stage = documents.decision_stage("sample")
+    table = np.frombuffer(read_bytes(join(stage.url, THRESHOLDS_PATH)), "<u8")
+    on, alpha = (stage.manifest["recipe"][name] for name in ("on", "alpha"))
+    s = decision["rank"] if on == "rank" else score
+    return {"on": on, "alpha": alpha, "s": s, "U": decision["draw"], "T": int(table[s]), "keep": decision["keep"]}
+
+
 def _draw(documents: VersionDocuments, score: int, decision: dict[str, Any]) -> dict[str, Any]:
     """Return rank, draw and threshold as shares of one, and what sampling decided; null where it did not."""
     if decision.get("keep") is None:
-        return {"on": None, "alpha": None, "rank": None, "draw": None, "threshold": None, "keep": None}
-    stage = documents.decision_stage("sample")
-    table = np.frombuffer(read_bytes(join(stage.url, THRESHOLDS_PATH)), "<u8")
-    recipe = stage.manifest["recipe"]
-    return {
-        "on": recipe["on"],
-        "alpha": recipe["alpha"],
-        "rank": decision["rank"] / SCORE_UNITS,
-        "draw": decision["draw"] / 2**64,
-        "threshold": int(table[decision["rank"] if recipe["on"] == "rank" else score]) / 2**64,
-        "keep": decision["keep"],
-    }
+        return dict.fromkeys(("on", "alpha", "rank", "draw", "threshold", "keep"))
+    drawn = pareto_draw(documents, score, decision)
+    shares = {"rank": decision["rank"] / SCORE_UNITS, "draw": drawn["U"] / 2**64, "threshold": drawn["T"] / 2**64}
+    return {"on": drawn["on"], "alpha": drawn["alpha"], **shares, "keep": drawn["keep"]}

@@ -23,9 +23,8 @@ import pyarrow.compute as pc
 from pipelines.contamination.matching import task_of
 from pipelines.contamination.results import SHOWN, TASK_SCHEMA, task_path
 from pipelines.corpus import Corpus
-from pipelines.documents import read_table, write_parquet
+from pipelines.documents import VARIANT_JOBS, read_table, write_parquet
 from pipelines.engine import ReadOutputs, read_results, read_work_list, write_results, write_work_list
-from pipelines.pack import VARIANT_JOBS
 from pipelines.progress import report
 from pipelines.store.stages import FinishedStage, StageKey, StoredFile
 

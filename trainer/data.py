@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,11 +37,23 @@ class Records:
 
     def payload(self, number: int) -> bytes:
         """Return record `number` as it is stored."""
+        shard, record = self.locate(number)
+        return self._readers[shard].record(record)
+
+    def locate(self, number: int) -> tuple[int, int]:
+        """Return the shard that holds record `number`, and the record's number in it."""
         if not 0 <= number < len(self):
             raise IndexError(f"record {number} of {len(self)}")
         shard = bisect_right(self._ends, number)
-        start = self._ends[shard - 1] if shard else 0
-        return self._readers[shard].record(number - start)
+        return shard, number - (self._ends[shard - 1] if shard else 0)
+
+
+class RecordPlace(NamedTuple):
+    """Where a row comes from: component, url of the shard, and number of the record in it."""
+
+    component: str
+    shard: str
+    record: int
 
 
 class TrainingData:
@@ -59,7 +72,8 @@ class TrainingData:
             weights = {name: entry.weight for name, entry in components.items()}
         self._rows = rows
         self._length = version.sequence_length
-        self._records = {name: Records(components[name].shards, version.token_dtype) for name in weights}
+        self._shards = {name: components[name].shards for name in weights}
+        self._records = {name: Records(shards, version.token_dtype) for name, shards in self._shards.items()}
         self._reader = SequenceReader(version.sequence_length, version.token_dtype)
         self._token_dtype = version.token_dtype
         try:
@@ -74,6 +88,15 @@ class TrainingData:
             for row, number in zip(rows.tolist(), numbers.tolist(), strict=True):
                 payloads[row] = read(number)
         return payloads
+
+    def places(self, step: int) -> list[RecordPlace]:
+        """Return where the rows of the batch of `step` (from 0) come from, row by row."""
+        found: dict[int, RecordPlace] = {}
+        for component, (rows, numbers) in self._order.places(step * self._rows, self._rows).items():
+            for row, number in zip(rows.tolist(), numbers.tolist(), strict=True):
+                shard, record = self._records[component].locate(number)
+                found[row] = RecordPlace(component, self._shards[component][shard], record)
+        return [found[row] for row in sorted(found)]
 
     def records(self, step: int) -> list[SequenceRecord]:
         """Return the records of the batch of `step` (from 0), row by row."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.store.code_identity import code_identity
 from pipelines.store.errors import GlamError
-from pipelines.store.files import exists, is_local, join, read_json, write_json
+from pipelines.store.files import exists, is_local, join, list_folders, read_json, write_json
 from pipelines.store.hashing import sha256_json
 from pipelines.store.versions import Version
 from trainer.accounting import cost
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trainer.origin import Origin  # imports JAX
 
 FORMAT = 1
+SHORTEST_PREFIX = 4
 LIBRARIES = ("flax", "jax", "jaxlib", "numpy")
 
 
@@ -143,6 +144,36 @@ def read_run(run_dir: str) -> dict[str, Any]:
     if not exists(path):
         raise GlamError(f"{path}: there is no such file; give the folder of a run (`glam train … --run {run_dir}`)")
     return read_json(path)
+
+
+def find_run(reference: str, store_url: str) -> str:
+    """Return the folder of a run: `reference` itself, or the store's run whose id it is or begins.
+
+    Raises:
+        GlamError: when there is none, or a prefix fits several.
+    """
+    if exists(join(reference, "run.json")):
+        return reference
+    base = join(store_url, "runs")
+    fitting = [name for name in list_folders(base) if len(reference) >= SHORTEST_PREFIX and name.startswith(reference)]
+    if len(fitting) != 1:
+        problem = f"fits {len(fitting)} runs of {base}" if fitting else f"is no run's folder, nor its id in {base}"
+        raise GlamError(f"{reference}: {problem}; give the folder of a run (`glam train … --run FOLDER`)")
+    return join(base, fitting[0])
+
+
+def runs_of(store_url: str, version_id: str) -> list[tuple[str, TrainingConfig]]:
+    """Return folder and configuration of the store's runs on a version, in order of name, without damaged ones."""
+    base = join(store_url, "runs")
+    found = []
+    for name in list_folders(base):
+        try:
+            run = read_run(join(base, name))
+            if run["version"]["id"] == version_id:
+                found.append((join(base, name), TrainingConfig.model_validate(run["config"])))
+        except (GlamError, KeyError, TypeError, ValueError):
+            continue
+    return found
 
 
 def finish_run(run: dict[str, Any], result: RunResult) -> None:

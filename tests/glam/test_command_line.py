@@ -24,6 +24,8 @@ COMMANDS = (
     "ablate",
     "report",
     "duplicates",
+    "explain",
+    "trace",
     "sources",
     "models",
     "verify",

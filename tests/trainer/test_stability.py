@@ -18,14 +18,17 @@ import pytest
 import trainer.session
 from pipelines.store.errors import GlamError
 from pipelines.store.hashing import sha256_json
+from pipelines.store.sequences import decode_sequence
+from pipelines.store.tfrecord import ShardReader
 from trainer.config import StabilitySettings, TrainingConfig
 from trainer.data import TrainingData
 from trainer.loop import train
 from trainer.metrics import read_metrics
-from trainer.run_folder import run_identity
+from trainer.run_folder import read_run, run_identity
 from trainer.session import weights_hash
 from trainer.stability import RollBack, Trouble, batches_read, find_trouble, healthy_step, read_events
 from trainer.step import compiled_start, compiled_step
+from trainer.trace import trace_step
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = StabilitySettings(window=8, deviations=6.0, patience=2, healthy_after=3, roll_backs=2)
@@ -150,6 +153,22 @@ def test_the_log_repeats_the_run_without_any_decision(version, rolled_back):
     for update, batch in enumerate(batches_read(read_events(f"{run_dir}/events.jsonl"), STEPS), 1):
         state, _ = step(state, jnp.int32(update), jnp.int32(0), data.batch(batch))
     assert weights_hash(state.decoder) == result.weights
+
+
+def test_a_trace_names_the_records_of_every_update_and_what_the_roll_back_undid(version, rolled_back):
+    _, run_dir = rolled_back
+    run, data = read_run(run_dir), TrainingData(version, 4, 0)
+    (event,) = read_events(f"{run_dir}/events.jsonl")
+    for line in read_metrics(f"{run_dir}/metrics.jsonl"):
+        traced = trace_step(run_dir, run, version, line["step"])
+        assert traced.batch == line["batch"]
+        assert traced.passed_over == ([line["step"] - 1] if event.to_step < line["step"] <= event.step else [])
+        for row, record in zip(traced.rows, data.records(traced.batch), strict=True):
+            payload = ShardReader(f"{version.url}/{row.shard}").record(row.record)
+            assert row.shard in version.manifest["components"][row.component]["shards"]
+            assert decode_sequence(payload, version.token_dtype).document_ids == record.document_ids
+    with pytest.raises(GlamError, match=f"--step {STEPS + 1}: .* has the updates 1 to {STEPS}"):
+        trace_step(run_dir, run, version, STEPS + 1)
 
 
 def start(version, run_dir: str, pause: float) -> subprocess.Popen:

@@ -10,7 +10,7 @@ from pipelines.config import load_corpus_config
 from pipelines.progress import SilentDisplay
 from pipelines.sources.errors import SourceError
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "pipelines"))
 
 
 @pytest.fixture(scope="session")
