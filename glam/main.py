@@ -18,12 +18,15 @@ from glam.evaluation import evaluate
 from glam.fine_tuning import finetune
 from glam.generation import generate
 from glam.explain import explain
+from glam.garbage import gc
+from glam.listing import list_store, show_version
 from glam.mixture import app as mixture_app
 from glam.models import models
 from glam.options import DEFAULT_STORE, JsonOption, SetOption, StoreOption, configs_folder, show
 from glam.quality import app as quality_app
 from glam.sources import sources
 from glam.trace import trace
+from glam.verification import verify
 from pipelines.store.errors import INTERRUPTED, errors_told
 
 app = typer.Typer(
@@ -210,6 +213,8 @@ def verify(
 
 
 app.command()(evaluate)
+app.command()(verify)
+app.command()(gc)
 app.command()(duplicates)
 app.command()(contamination)
 app.command()(finetune)
@@ -220,22 +225,8 @@ app.command()(models)
 app.command(context_settings=PASS_ON)(sources)
 
 
-@app.command(name="list")
-def list_store(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
-    """List the dataset versions and studies of a store.
-
-    Example: glam list --store store
-    """
-    from glam.listing import describe_store
-    from glam.tables import store_table
-
-    answer = describe_store(store)
-    if as_json:
-        show(answer)
-    else:
-        store_table(answer)
-
-
+app.command(name="list")(list_store)
+app.command(name="show")(show_version)
 app.add_typer(mixture_app)
 app.add_typer(quality_app)
 

@@ -29,10 +29,11 @@ from pipelines import (
     tabulate,
     tokenize,
 )
-from pipelines.config import CorpusConfig
+from pipelines.config import UNKNOWN, CorpusConfig
 from pipelines.corpus import Corpus
 from pipelines.engine import Engine
 from pipelines.progress import Display, format_seconds
+from pipelines.store.leases import lease
 from pipelines.store.stages import FinishedStage, Store
 from pipelines.store.versions import Version
 
@@ -109,10 +110,11 @@ def build(
         GlamError: with a message for the user.
     """
     steps = _Steps(config, store_url, beam_options, display)
-    for name in STEPS:
-        getattr(steps, name)()
-        if name == until:
-            break
+    with lease(store_url, "build"):
+        for name in STEPS:
+            getattr(steps, name)()
+            if name == until:
+                break
     return steps.made
 
 
@@ -216,6 +218,8 @@ class _Steps:
 
     def mix(self) -> None:
         """Publish the dataset versions."""
+        if without := [name for name, source in sorted(self._config.sources.items()) if source.licence == UNKNOWN]:
+            self._display.say(f"  licence unknown of {', '.join(without)} (sources.NAME.licence)")
         for name in self._config.versions:
             compared = (self._ngrams, self._tables[name]) if self._ngrams is not None else None
             version = mix.publish(

@@ -26,6 +26,9 @@ Variant = Literal["all", "filtered", "random"]
 tokens.
 """
 
+UNKNOWN = "unknown"
+"""The licence of a source whose configuration names none."""
+
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
@@ -56,14 +59,14 @@ class Source(Settings):
         files: paths or globs; `{data}` stands for the top-level key `data`; `package:NAME/…` and
             `distribution:NAME/…` find files
             that a Python package brought.
-        licence: of the texts, as far as known.
+        licence: of the texts, rolled up into the manifests of versions.
         options: of the reader.
     """
 
     component: Name
     reader: str
     files: list[str] = Field(min_length=1)
-    licence: str = "unknown"
+    licence: str = Field(UNKNOWN, min_length=1)
     options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")

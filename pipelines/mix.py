@@ -95,6 +95,8 @@ def publish(
     decisions = [stage for job, stage in corpus.decisions.items() if job != "training"]
     stages = [*corpus.documents.values(), *decisions, tokenizer, account, heldout, *chosen.values()]
     stages += compared or ()
+    ledger = version_ledger(corpus, read_account(account), variants)
+    licences = {source: config.sources[source].licence for source in sorted(config.sources)}
     body = {
         "name": name,
         "id": identifier,
@@ -104,7 +106,7 @@ def publish(
         "components": components,
         "heldout": held,
         "tokenizer": MODEL_PATH,
-        "ledger": version_ledger(corpus, read_account(account), variants),
+        "ledger": ledger,
         "contamination": compared and compared[1].summary["tasks"],
         "stages": sorted(f"{stage.stage}/{stage.fingerprint}" for stage in stages),
         "side": {
@@ -112,10 +114,36 @@ def publish(
             "created": side["created"],
             "names": side["names"] | {name: now},
             "mixture_limits": config.mixture_limits.model_dump(),
-            "licences": {source: config.sources[source].licence for source in sorted(config.sources)},
+            "licences": licences,
+            "licence_totals": licence_totals(licences, ledger, held),
         },
     }
     return publish_version(url, [file for _, file in files], body)
+
+
+def licence_totals(
+    licences: Mapping[str, str], ledger: Mapping[str, Any], heldout: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Roll the licences of sources up into a version.
+
+    Args:
+        licences: by source.
+        ledger: of the version.
+        heldout: its held-out documents, by source.
+
+    Returns:
+        By licence its sources, and documents trained on, documents held out and tokens trained on (before any cut).
+    """
+    totals: dict[str, dict[str, Any]] = {}
+    for source, entry in sorted(ledger.items()):
+        total = totals.setdefault(licences[source], {"sources": [], "documents": 0, "heldout": 0, "tokens": 0})
+        total["sources"].append(source)
+        total["documents"] += entry["documents"]["out"]
+        total["heldout"] += heldout[source]["documents"] if source in heldout else 0
+        if entry["documents"]["out"]:
+            *_, last = entry["stages"].values()
+            total["tokens"] += last["tokens"]["out"]
+    return dict(sorted(totals.items()))
 
 
 def _check_sound(url: str, file: StoredFile) -> None:

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -107,6 +108,41 @@ def list_folders(url: str) -> list[str]:
     )
 
 
+def sizes_under(url: str) -> dict[str, int]:
+    """Return the size of every file under a folder by its path in it; of none if there is no such folder."""
+    if is_local(url):
+        base = Path(local_path(url))
+        files = (path for path in base.rglob("*") if path.is_file())
+        return {path.relative_to(base).as_posix(): path.stat().st_size for path in files}
+    remote, path = filesystem(url)
+    if not remote.isdir(path):
+        return {}
+    prefix = path.rstrip("/") + "/"
+    found = remote.find(path, detail=True)
+    return {name.removeprefix(prefix): int(info["size"]) for name, info in found.items()}
+
+
+def delete_file(url: str) -> None:
+    """Delete a file, if it is there."""
+    if is_local(url):
+        Path(local_path(url)).unlink(missing_ok=True)
+        return
+    remote, path = filesystem(url)
+    if remote.isfile(path):
+        remote.rm_file(path)
+
+
+def delete_folder(url: str) -> None:
+    """Delete a folder with all that is in it, if it is there."""
+    if is_local(url):
+        if Path(local_path(url)).is_dir():
+            shutil.rmtree(local_path(url))
+        return
+    remote, path = filesystem(url)
+    if remote.isdir(path):
+        remote.rm(path, recursive=True)
+
+
 @dataclass(frozen=True)
 class FileDigest:
     """Size in bytes and sha256 (hex) of a file."""
@@ -115,14 +151,16 @@ class FileDigest:
     sha256: str
 
 
-def digest_file(url: str) -> FileDigest:
-    """Read a file and return its size and sha256."""
+def digest_file(url: str, on_bytes: Callable[[int], object] | None = None) -> FileDigest:
+    """Read a file and return its size and sha256; `on_bytes` is called with the size of each block that was read."""
     state = hashlib.sha256()
     size = 0
     with open_read(url) as file:
         while block := file.read(BLOCK_BYTES):
             state.update(block)
             size += len(block)
+            if on_bytes is not None:
+                on_bytes(len(block))
     return FileDigest(size, state.hexdigest())
 
 

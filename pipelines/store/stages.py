@@ -26,7 +26,8 @@ from pipelines.store.cpu_time import cpu_seconds
 from pipelines.store.files import FileDigest, StoreError, exists, join, read_json, write_json
 from pipelines.store.hashing import sha256_json
 
-FORMAT = 1
+FORMAT = 2
+"""Of manifests: 2 has `licence_totals` in that of a version and `left_out` beside the documents."""
 
 
 @dataclass(frozen=True)

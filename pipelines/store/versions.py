@@ -6,17 +6,19 @@ A version is found by its id, a unique prefix of it, or its name (the newest of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.store.files import StoreError, digest_file, exists, join, list_folders, size_of, write_json
+from pipelines.store.files import StoreError, exists, join, list_folders, write_json
 from pipelines.store.hashing import sha256_json
 from pipelines.store.repetition import RepetitionLimits
 from pipelines.store.stages import FORMAT, StoredFile, merkle_root, read_manifest
 
 ID_DIGITS = 32
 """Hexadecimal digits of a version id."""
+
+_TEXTS, _TABLES = ("id", "name"), ("recipe", "components", "heldout", "side")
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,25 @@ def publish_version(url: str, files: list[StoredFile], body: Mapping[str, Any]) 
     return Version(url, manifest)
 
 
+def read_version(url: str) -> Version:
+    """Return the version in a folder.
+
+    Raises:
+        StoreError: when its manifest is missing, damaged or of a newer format.
+    """
+    try:
+        manifest = read_manifest(url, "version")
+        for name in (*_TEXTS, *_TABLES):
+            if not isinstance(manifest[name], str if name in _TEXTS else dict):
+                raise TypeError(f"{name!r} is a {type(manifest[name]).__name__}")
+        sides = [manifest["side"][name] for name in ("config", "created", "names")]
+        if not (isinstance(sides[1], str) and isinstance(sides[2], dict)):
+            raise TypeError("'side' is not that of a version")
+    except (AttributeError, KeyError, OSError, TypeError) as error:
+        raise StoreError(f"{url}/manifest.json: damaged ({error!r}); delete its folder and build again") from error
+    return Version(url, manifest)
+
+
 def list_versions(store_url: str, on_damaged: Callable[[str, StoreError], object] | None = None) -> list[Version]:
     """Return the versions of a store, oldest first.
 
@@ -149,7 +170,7 @@ def list_versions(store_url: str, on_damaged: Callable[[str, StoreError], object
     for url in (join(base, name) for name in list_folders(base)):
         if exists(join(url, "manifest.json")):
             try:
-                found.append(Version(url, read_manifest(url, "version")))
+                found.append(read_version(url))
             except StoreError as error:
                 if on_damaged is not None:
                     on_damaged(url, error)

@@ -20,7 +20,8 @@ from pipelines.sources.errors import SourceError
 from pipelines.store.files import StoreError
 from pipelines.store.sequences import decode_sequence
 from pipelines.store.tfrecord import ShardReader
-from pipelines.store.versions import find_version, verify_version
+from pipelines.store.verification import verify_version
+from pipelines.store.versions import find_version
 from tokenizer.encode import Encoder
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ from pipelines.build import build
 from pipelines.config import load_corpus_config
 from pipelines.input_files import read_file_figures
 from pipelines.progress import SilentDisplay
-from pipelines.store.versions import verify_version
+from pipelines.store.verification import verify_version
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "corpus.toml"
 

@@ -7,7 +7,8 @@ import pytest
 from pipelines.store import code_identity
 from pipelines.store.files import StoreError, join, write_bytes, write_json
 from pipelines.store.stages import StageKey, Store, StoredFile, read_manifest
-from pipelines.store.versions import find_version, list_versions, publish_version, verify_version, version_id
+from pipelines.store.verification import verify_version
+from pipelines.store.versions import find_version, list_versions, publish_version, version_id
 
 
 def key(**changes):

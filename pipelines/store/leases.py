@@ -1,0 +1,90 @@
+"""Leases: what keeps a clean-up of a store and the builds that write into it apart. They need no locks, so an object
+store will do, whose listings show what was written before.
+
+A build writes `STORE/leases/build-….json` when it begins, writes it again every minute, and removes it at its end. A
+clean-up writes `clean-….json` in the same way. Each looks for the other's kind after it wrote its own and gives way;
+so whatever the timing, at most one of the two goes on. Builds do not mind one another. A lease that nobody renewed for
+ten minutes, or whose process on this machine is gone, is that of a build that was killed: it counts for nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Literal
+
+from pipelines.store.errors import GlamError
+from pipelines.store.files import StoreError, delete_file, join, read_json, sizes_under, write_json
+
+Kind = Literal["build", "clean"]
+
+RENEWED_SECONDS = 60.0
+EXPIRES_SECONDS = 600.0
+
+_OTHER: dict[Kind, Kind] = {"build": "clean", "clean": "build"}
+_REMEDY: dict[Kind, str] = {
+    "build": "`glam gc --delete` runs on this store; start the build when it has ended",
+    "clean": "a build runs on this store; delete when it has ended",
+}
+
+
+@contextmanager
+def lease(store_url: str, kind: Kind) -> Iterator[None]:
+    """Hold a lease of a store while the context is open.
+
+    Raises:
+        GlamError: when the other kind holds one.
+    """
+    url = join(store_url, "leases", f"{kind}-{uuid.uuid4().hex}.json")
+    facts = {"kind": kind, "host": socket.gethostname(), "process": os.getpid()}
+    stop = threading.Event()
+    write_json(url, facts | {"renewed": time.time()})
+    thread = threading.Thread(target=_renew, args=(url, facts, stop), daemon=True)
+    thread.start()
+    try:
+        if others := holders(store_url, _OTHER[kind]):
+            named = ", ".join(f"process {other['process']} on {other['host']}" for other in others)
+            raise GlamError(f"{store_url}: {_REMEDY[kind]} ({named})")
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        delete_file(url)
+
+
+def _renew(url: str, facts: dict[str, Any], stop: threading.Event) -> None:
+    while not stop.wait(RENEWED_SECONDS):
+        with suppress(OSError, StoreError):  # the work itself will tell what is wrong with the store
+            write_json(url, facts | {"renewed": time.time()})
+
+
+def holders(store_url: str, kind: Kind) -> list[dict[str, Any]]:
+    """Return what the leases of a kind say that are in force."""
+    folder = join(store_url, "leases")
+    found = []
+    for name in sizes_under(folder):
+        if name.startswith(f"{kind}-") and name.endswith(".json"):
+            with suppress(FileNotFoundError):  # it ended meanwhile
+                facts = read_json(join(folder, name))
+                if _in_force(facts):
+                    found.append(facts)
+    return found
+
+
+def _in_force(facts: dict[str, Any]) -> bool:
+    if time.time() - facts["renewed"] > EXPIRES_SECONDS:
+        return False
+    if facts["host"] != socket.gethostname():
+        return True
+    try:
+        os.kill(facts["process"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it runs, and is another user's
+        return True
+    return True
