@@ -8,30 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from glam.main import app
 from pipelines.lookup import VersionDocuments
 from pipelines.store.errors import GlamError
 from pipelines.store.files import write_bytes
+from tests.glam.running import answer, run
 from trainer.config import TrainingConfig
 from trainer.data import TrainingData
 from trainer.run_folder import open_run
 
 ROOT = Path(__file__).resolve().parents[2]
 EVENT = {"number": 1, "reason": "spike", "step": 7, "to_step": 5, "passed": 2, "deviations": 9.0}
-
-
-def run(*arguments):
-    done = CliRunner().invoke(app, [*map(str, arguments)])
-    if isinstance(done.exception, GlamError):
-        raise done.exception
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
-def answer(*arguments):
-    return json.loads(run(*arguments, "--json").splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
