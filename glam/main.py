@@ -13,11 +13,13 @@ from typing import Annotated
 import typer
 
 from glam.contamination import contamination
+from glam.difference import diff
 from glam.duplicates import duplicates
 from glam.evaluation import evaluate
 from glam.fine_tuning import finetune
 from glam.generation import generate
 from glam.explain import explain
+from glam.export import export, sample
 from glam.garbage import gc
 from glam.listing import list_store, show_version
 from glam.mixture import app as mixture_app
@@ -215,6 +217,9 @@ def verify(
 app.command()(evaluate)
 app.command()(verify)
 app.command()(gc)
+app.command()(diff)
+app.command()(sample)
+app.command()(export)
 app.command()(duplicates)
 app.command()(contamination)
 app.command()(finetune)

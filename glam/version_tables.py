@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from glam.tables import print_answer, titled_table
+
+LONGEST = 60
+"""Characters of a configured value that are printed."""
 
 
 def version_table(answer: Mapping[str, Any]) -> None:
@@ -69,3 +73,36 @@ def garbage_table(answer: Mapping[str, Any]) -> None:
         print_answer(table)
     done = "deleted, freeing" if answer["deleted"] else "may be deleted (--delete), which frees"
     print(f"{len(answer['garbage']):,} items {done} {answer['freed']:,} bytes" if answer["garbage"] else "no garbage")
+
+
+def difference_table(answer: Mapping[str, Any]) -> None:
+    """Print what two versions differ in."""
+    for side in ("a", "b"):
+        version = answer[side]
+        print(f"{side}: {version['name']}  {version['id']}  {version['tokens']:,} training tokens")
+    if answer["same"]:
+        print("the same version")
+        return
+    for change in answer["configuration"]:
+        print(f"  {change['key']}: {_short(change['a'])} -> {_short(change['b'])}")
+    table = titled_table(
+        "Trained on", ("source", "documents in a", "lost", "gained", "in b", "tokens in a", "lost", "gained", "in b"), 1
+    )
+    for name, totals in answer["sources"].items():
+        sides = [totals[side] for side in ("a", "lost", "gained", "b")]
+        table.add_row(name, *(f"{s['documents']:,}" for s in sides), *(f"{s['tokens']:,}" for s in sides))
+    print_answer(table)
+    for change in answer["changes"]:
+        other = "in b it is" if change["change"] == "lost" else "in a it is"
+        print(
+            f"{change['change']} of {change['source']}, {other} {change['reason']}: "
+            f"{change['documents']:,} documents, {change['tokens']:,} tokens"
+        )
+        for sample in change["samples"]:
+            name = sample["url"] or sample["native_key"] or sample["title"] or ""
+            print(f"  {sample['id']}  {sample['tokens']:>7,} tokens  {name}".rstrip())
+
+
+def _short(value: Any) -> str:
+    text = "(not there)" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
