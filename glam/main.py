@@ -7,7 +7,6 @@ Heavy modules are imported by the commands that use them.
 from __future__ import annotations
 
 import logging
-import sys
 from typing import Annotated
 
 import typer
@@ -187,31 +186,6 @@ def report(
 
     write_report(reference, store, out)
     print(out)
-
-
-@app.command()
-def verify(
-    reference: Annotated[str, typer.Argument(metavar="ID", help="Id of a version, a unique prefix of it, or a name.")],
-    store: StoreOption = DEFAULT_STORE,
-    as_json: JsonOption = False,
-) -> None:
-    """Hash every file of a dataset version again; exit with 1 and name the file if one is not what it was.
-
-    Example: glam verify filtered --store store
-    """
-    from glam.verification import run_verification
-
-    answer = run_verification(reference, store)
-    for bad in answer["bad"]:
-        print(f"{bad['path']}: {bad['reason']}", file=sys.stderr)
-    if answer["bad"]:
-        print(f"delete {answer['path']} and build again; a damaged stage is named then", file=sys.stderr)
-    if as_json:
-        show({key: answer[key] for key in ("id", "ok", "files", "bad")})
-    else:
-        print(f"{answer['id']}: {answer['files']} files, {'sound' if answer['ok'] else 'DAMAGED'}")
-    if not answer["ok"]:
-        raise typer.Exit(1)
 
 
 app.command()(evaluate)

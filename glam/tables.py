@@ -16,28 +16,6 @@ from pipelines.store.repetition import ComponentUse, format_amount, format_epoch
 from pipelines.store.stages import FinishedStage
 
 
-def titled_table(title: str, columns: Iterable[str], numeric_from: int) -> Table:
-    """Return a table whose columns from number `numeric_from` on stand at the right."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for position, column in enumerate(columns):
-        table.add_column(column, justify="right" if position >= numeric_from else "left", no_wrap=True)
-    return table
-
-
-def _console(file: TextIO, width: int = 160) -> Console:
-    """Return a console that prints words as they are, `[b]` and `:smile:` too; `width` where no terminal has one."""
-    return Console(file=file, highlight=False, markup=False, emoji=False, width=None if file.isatty() else width)
-
-
-def _print(table: Table) -> None:
-    _console(sys.stderr).print(table)
-
-
-def print_answer(table: Table) -> None:
-    """Print a table that is a command's answer, on stdout."""
-    _console(sys.stdout).print(table)
-
-
 def say(message: str) -> None:
     """Print a message on stderr."""
     print(message, file=sys.stderr, flush=True)
@@ -45,7 +23,7 @@ def say(message: str) -> None:
 
 def stage_table(stages: Iterable[FinishedStage]) -> None:
     """Print seconds and CPU seconds by stage; what was found in the store shows what it took when it was computed."""
-    table = titled_table("Stages", ("stage", "this time", "seconds", "CPU seconds"), 2)
+    table = _table("Stages", ("stage", "this time", "seconds", "CPU seconds"), 2)
     totals: dict[str, list[float]] = {}
     for stage in stages:
         side = stage.manifest["side"]
@@ -68,42 +46,33 @@ def stage_table(stages: Iterable[FinishedStage]) -> None:
 
 def encoded_table(encoded: Mapping[str, Mapping[str, int]]) -> None:
     """Print what the tokenizer made of each source."""
-    table = titled_table("Tokens", ("source", "documents", "bytes", "tokens", "bytes a token"), 1)
+    table = _table("Tokens", ("source", "documents", "bytes", "tokens", "bytes a token"), 1)
     for source, entry in sorted(encoded.items()):
         figures = (f"{entry[name]:,}" for name in ("documents", "bytes", "tokens"))
         table.add_row(source, *figures, f"{entry['bytes'] / entry['tokens']:.2f}" if entry["tokens"] else "-")
     _print(table)
 
 
-def task_table(tasks: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print scores with intervals."""
-    table = titled_table("Scores", ("task", "score", "low", "high", "documents"), 1)
-    for name, task in tasks.items():
-        interval = ("-" if task[side] is None else f"{task[side]:.4f}" for side in ("low", "high"))
-        table.add_row(name, f"{task['score']:.4f}", *interval, f"{task['n']:,}")
-    _print(table)
-
-
 def store_table(answer: Mapping[str, Any]) -> None:
     """Print what a store holds, on stdout."""
-    table = titled_table("Dataset versions", ("id", "name", "configuration", "created", "training tokens"), 4)
+    table = _table("Dataset versions", ("id", "name", "configuration", "created", "training tokens"), 4)
     for version in answer["versions"]:
         created = version["created"].replace("+00:00", "Z")
         table.add_row(version["id"], version["name"], version["config"], created, f"{version['tokens']:,}")
-    print_answer(table)
+    _print_answer(table)
     if not answer["versions"]:
         print("no dataset version is in this store; `glam build` makes some", file=sys.stderr)
     if answer["studies"]:
-        studies = titled_table("Studies", ("id", "name", "created"), 3)
+        studies = _table("Studies", ("id", "name", "created"), 3)
         for study in answer["studies"]:
             studies.add_row(study["id"], study["name"], study["created"].replace("+00:00", "Z"))
-        print_answer(studies)
+        _print_answer(studies)
 
 
 def source_table(answer: Mapping[str, Any], with_files: bool) -> None:
     """Print what extraction made of each source, and of each of its files where they are wanted, on stdout."""
     columns = ("source (component, reader)", "files", "records", "used", "documents", "skipped, !quarantined, +noted")
-    table = titled_table(f"Sources in {answer['folder']}", columns, 1)
+    table = _table(f"Sources in {answer['folder']}", columns, 1)
     table.columns[-1].justify = "left"
     table.columns[-1].no_wrap = False
     for source in answer["sources"]:
@@ -138,7 +107,7 @@ def _reasons(records: Mapping[str, Any], quarantine: Mapping[str, int], notes: M
 
 def bill_table(study: Mapping[str, Any]) -> None:
     """Print what training and evaluation cost, by arm."""
-    table = titled_table("Runs", ("arm", "runs", "tokens", "train CPU s", "evaluate CPU s", "PFLOPs"), 1)
+    table = _table("Runs", ("arm", "runs", "tokens", "train CPU s", "evaluate CPU s", "PFLOPs"), 1)
     for arm in study["arms"]:
         runs = arm["runs"]
         evaluation = [run["evaluation"] or {"cpu_seconds": 0.0, "flops": 0} for run in runs]
@@ -158,7 +127,7 @@ def verdict_table(study: Mapping[str, Any]) -> None:
     for comparison in study["comparisons"]:
         a, b = comparison["a"], comparison["b"]
         title = f"{a} minus {b}, bits per byte (below zero: {a} better)"
-        table = titled_table(title, ("domain", "difference", "low", "high", "verdict"), 1)
+        table = _table(title, ("domain", "difference", "low", "high", "verdict"), 1)
         table.columns[-1].justify = "left"
         table.columns[-1].no_wrap = False
         for result in comparison["results"]:
@@ -173,7 +142,7 @@ def _signed(figure: float | None) -> str:
 
 def plan_table(plan: Mapping[str, Any], store: str) -> None:
     """Print what a study would do and cost."""
-    table = titled_table(
+    table = _table(
         f"Study {plan['study']} (store {store})", ("arm", "version", "parameters", "active", "tokens", "PFLOPs"), 2
     )
     for arm in plan["arms"]:
@@ -190,13 +159,13 @@ def plan_table(plan: Mapping[str, Any], store: str) -> None:
 def mixture_table(uses: Iterable[ComponentUse], budget: int) -> None:
     """Print what a training takes of each component, on stdout."""
     title = f"A training of {format_amount(budget)} tokens"
-    table = titled_table(title, ("component", "weight", "tokens there are", "tokens asked", "epochs", "verdict"), 1)
+    table = _table(title, ("component", "weight", "tokens there are", "tokens asked", "epochs", "verdict"), 1)
     table.columns[-1].justify = "left"
     for use in uses:
         there = "unknown" if use.available is None else _tokens(use.available)
         epochs = "-" if use.epochs is None else format_epochs(use.epochs)
         table.add_row(use.component, f"{float(use.weight):g}", there, _tokens(round(use.asked)), epochs, use.verdict)
-    print_answer(table)
+    _print_answer(table)
 
 
 def _tokens(number: int) -> str:
@@ -206,7 +175,7 @@ def _tokens(number: int) -> str:
 def weights_table(derived: Iterable[DerivedWeight], uses: Mapping[str, ComponentUse], max_epochs: float) -> None:
     """Print scores, the weights they give with and without the cap, and the epochs; `at the cap` where it decides."""
     columns = ("component", "bits per byte", "without cap", f"most at {max_epochs:g} epochs", "weight", "epochs", "")
-    table = titled_table("Weights by small models", columns, 1)
+    table = _table("Weights by small models", columns, 1)
     table.columns[-1].justify = "left"
     for entry in derived:
         epochs = uses[entry.component].epochs if entry.component in uses else None
@@ -220,7 +189,7 @@ def weights_table(derived: Iterable[DerivedWeight], uses: Mapping[str, Component
 def contamination_table(answer: Mapping[str, Any]) -> None:
     """Print clean and dirty examples by task, on stdout."""
     columns = ("task", "n", "examples", "clean", "dirty", "% dirty", "documents", "found in the corpus")
-    table = titled_table(f"Contamination of {answer['name']} ({answer['version']})", columns, 1)
+    table = _table(f"Contamination of {answer['name']} ({answer['version']})", columns, 1)
     for name, task in answer["tasks"].items():
         if not task["examples"]:
             table.add_row(name, "no data")
@@ -228,7 +197,7 @@ def contamination_table(answer: Mapping[str, Any]) -> None:
         figures = (f"{task[figure]:,}" for figure in ("n", "examples", "clean", "dirty"))
         share = f"{100 * task['dirty'] / task['examples']:.1f}"
         table.add_row(name, *figures, share, f"{task['documents']:,}", f"{task['found']:,}")
-    print_answer(table)
+    _print_answer(table)
 
 
 def quality_table(answer: Mapping[str, Any]) -> None:
@@ -238,13 +207,13 @@ def quality_table(answer: Mapping[str, Any]) -> None:
             interval = f"[{figures['auc_low']:.4f}, {figures['auc_high']:.4f}]"
             sizes = f"{figures['positives']:,} positives, {figures['negatives']:,} negatives"
             print(f"{name}: AUC {figures['auc']:.4f} {interval}, {sizes}", file=sys.stderr)
-    table = titled_table("By source", ("source", "positives", "negatives", "mean score", "AUC"), 1)
+    table = _table("By source", ("source", "positives", "negatives", "mean score", "AUC"), 1)
     for row in answer["sources"]:
         figures = (_places(row[name]) for name in ("mean", "auc"))
         table.add_row(row["group"], f"{row['positives']:,}", f"{row['negatives']:,}", *figures)
     _print(table)
     columns = ("left out", "group", "positives", "negatives", "AUC", "AUC without it")
-    table = titled_table("Trained without a source or host", columns, 2)
+    table = _table("Trained without a source or host", columns, 2)
     for row in answer["left_out"]:
         figures = (_places(row[name]) for name in ("auc", "auc_left_out"))
         table.add_row(row["kind"], row["group"], f"{row['positives']:,}", f"{row['negatives']:,}", *figures)
@@ -260,12 +229,12 @@ def explanation_table(answer: Mapping[str, Any]) -> None:
     print(f"score {answer['probability']:.4f}  (logit {answer['logit']:+.4f})")
     if "fold" in answer:
         print(_fate(answer))
-    table = titled_table("", ("word or pair", "times", "adds to the logit"), 1)
+    table = _table("", ("word or pair", "times", "adds to the logit"), 1)
     for feature in answer["features"]:
         table.add_row(feature["feature"], f"{feature['occurrences']:,}", f"{feature['logit']:+.4f}")
     if answer["features_left"]:
         table.add_row(f"({answer['features_left']:,} more)", "", f"{answer['rest']:+.4f}")
-    print_answer(table)
+    _print_answer(table)
 
 
 def _fate(answer: Mapping[str, Any]) -> str:

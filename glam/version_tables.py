@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from glam.tables import print_answer, titled_table
+from glam.printing import new_table, print_answer
 
 LONGEST = 60
 """Characters of a configured value that are printed."""
@@ -28,7 +28,7 @@ def version_table(answer: Mapping[str, Any]) -> None:
 
 def _components(components: Mapping[str, Any]) -> None:
     columns = ("component", "variant", "weight", "documents", "tokens", "records", "shards", "tokens cut")
-    table = titled_table("Components", columns, 2)
+    table = new_table("Components", columns, 2)
     for name, part in components.items():
         figures = (f"{part[figure]:,}" for figure in ("documents", "tokens", "records", "shards", "tokens_cut"))
         table.add_row(name, part["variant"], f"{part['weight']:.4g}", *figures)
@@ -36,7 +36,7 @@ def _components(components: Mapping[str, Any]) -> None:
 
 
 def _heldout(heldout: Mapping[str, Any]) -> None:
-    table = titled_table("Held out", ("source", "component", "kind", "documents", "tokens", "bytes"), 3)
+    table = new_table("Held out", ("source", "component", "kind", "documents", "tokens", "bytes"), 3)
     for name, part in heldout.items():
         kind = "out of domain" if part["out_of_domain"] else "in domain"
         table.add_row(name, part["component"], kind, *(f"{part[n]:,}" for n in ("documents", "tokens", "bytes")))
@@ -44,7 +44,7 @@ def _heldout(heldout: Mapping[str, Any]) -> None:
 
 
 def _ledger(ledger: Mapping[str, Any]) -> None:
-    table = titled_table("Documents", ("source", "extracted", "trained on", "dropped, by reason"), 1)
+    table = new_table("Documents", ("source", "extracted", "trained on", "dropped, by reason"), 1)
     table.columns[-1].justify, table.columns[-1].no_wrap = "left", False
     for name, entry in ledger.items():
         documents = entry["documents"]
@@ -54,7 +54,7 @@ def _ledger(ledger: Mapping[str, Any]) -> None:
 
 
 def _licences(totals: Mapping[str, Any]) -> None:
-    table = titled_table("Licences", ("licence", "documents", "held out", "tokens", "sources"), 1)
+    table = new_table("Licences", ("licence", "documents", "held out", "tokens", "sources"), 1)
     table.columns[-1].justify = "left"
     for licence, total in totals.items():
         figures = (f"{total[figure]:,}" for figure in ("documents", "heldout", "tokens"))
@@ -64,7 +64,7 @@ def _licences(totals: Mapping[str, Any]) -> None:
 
 def garbage_table(answer: Mapping[str, Any]) -> None:
     """Print what nothing refers to, and what deleting it frees or freed."""
-    table = titled_table("", ("kind", "bytes", "path", "why"), 1)
+    table = new_table("", ("kind", "bytes", "path", "why"), 1)
     for column in table.columns[2:]:
         column.justify, column.no_wrap = "left", False
     for item in answer["garbage"]:
@@ -85,7 +85,7 @@ def difference_table(answer: Mapping[str, Any]) -> None:
         return
     for change in answer["configuration"]:
         print(f"  {change['key']}: {_short(change['a'])} -> {_short(change['b'])}")
-    table = titled_table(
+    table = new_table(
         "Trained on", ("source", "documents in a", "lost", "gained", "in b", "tokens in a", "lost", "gained", "in b"), 1
     )
     for name, totals in answer["sources"].items():

@@ -22,6 +22,7 @@ _CROISSANT = {
     "sc": "https://schema.org/",
     "cr": "http://mlcommons.org/croissant/",
     "dct": "http://purl.org/dc/terms/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
     "conformsTo": "dct:conformsTo",
     "citeAs": "cr:citeAs",
     "data": {"@id": "cr:data", "@type": "@json"},
@@ -31,8 +32,8 @@ _CROISSANT = {
         name: f"cr:{name}"
         for name in (
             "column", "extract", "field", "fileProperty", "fileObject", "fileSet", "format", "includes",
-            "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex",
-            "repeated", "replace", "separator", "source", "subField", "transform",
+            "equivalentProperty", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex",
+            "repeated", "replace", "samplingRate", "separator", "source", "subField", "transform",
         )
     },
 }  # fmt: skip
