@@ -69,6 +69,9 @@ def build(
     config: Annotated[str, typer.Argument(help="Corpus configuration (TOML).")],
     store: StoreOption = DEFAULT_STORE,
     overrides: SetOption = None,
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Hash every input file again, also those that the store remembers.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Build the dataset versions of a configuration.
@@ -83,7 +86,7 @@ def build(
     from pipelines.config import load_corpus_config
     from pipelines.progress import TerminalDisplay
 
-    made = run_build(load_corpus_config(config, overrides or []), store, context.args, TerminalDisplay())
+    made = run_build(load_corpus_config(config, overrides or []), store, context.args, TerminalDisplay(), rehash=rehash)
     stage_table(made.stages)
     encoded_table(made.encoded())
     if as_json:

@@ -95,7 +95,12 @@ STEPS = (
 
 
 def build(
-    config: CorpusConfig, store_url: str, beam_options: Sequence[str], display: Display, until: str = STEPS[-1]
+    config: CorpusConfig,
+    store_url: str,
+    beam_options: Sequence[str],
+    display: Display,
+    until: str = STEPS[-1],
+    rehash: bool = False,
 ) -> Build:
     """Build every dataset version of a configuration.
 
@@ -105,11 +110,12 @@ def build(
         beam_options: Beam's options (`--runner=…`).
         display: shows progress.
         until: the last of STEPS to run.
+        rehash: whether to hash input files again that the store remembers (pipelines/input_digests.py).
 
     Raises:
         GlamError: with a message for the user.
     """
-    steps = _Steps(config, store_url, beam_options, display)
+    steps = _Steps(config, Corpus(config, Store(store_url), Engine(beam_options, display), rehash=rehash), display)
     with lease(store_url, "build"):
         for name in STEPS:
             getattr(steps, name)()
@@ -123,10 +129,10 @@ class _Steps:
     nothing.
     """
 
-    def __init__(self, config: CorpusConfig, store_url: str, beam_options: Sequence[str], display: Display) -> None:
+    def __init__(self, config: CorpusConfig, corpus: Corpus, display: Display) -> None:
         self.made = Build(config)
         self._config, self._display = config, display
-        self._corpus = Corpus(config, Store(store_url), Engine(beam_options, display))
+        self._corpus = corpus
         self._variants = {variant for _, variant in config.variants()}
         self._ngrams: FinishedStage | None = None
         self._tables: dict[str, FinishedStage] = {}

@@ -31,8 +31,9 @@ _CROISSANT = {
     **{
         name: f"cr:{name}"
         for name in (
-            "column", "extract", "field", "fileProperty", "fileObject", "fileSet", "format", "includes",
-            "equivalentProperty", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex",
+            "column", "equivalentProperty", "extract", "field", "fileProperty", "fileObject", "fileSet", "format",
+            "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references",
+            "regex",
             "repeated", "replace", "samplingRate", "separator", "source", "subField", "transform",
         )
     },

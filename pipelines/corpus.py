@@ -29,13 +29,17 @@ ADDRESS_SHARDS = 1 << 16
 
 @dataclass(frozen=True)
 class Corpus:
-    """Configuration, store, engine, the document shards of each source and the decision stages so far."""
+    """Configuration, store, engine, the document shards of each source and the decision stages so far.
+
+    `rehash`: input files are read for their hashes even if the store remembers them.
+    """
 
     config: CorpusConfig
     store: Store
     engine: Engine
     documents: Mapping[str, FinishedStage] = field(default_factory=dict)
     decisions: Mapping[str, FinishedStage] = field(default_factory=dict)
+    rehash: bool = False
 
     def with_decision(self, stage: FinishedStage) -> Corpus:
         """Return the corpus with one more decision."""

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import apache_beam as beam
 import pyarrow as pa
@@ -33,6 +33,7 @@ from pipelines.extracted_rows import (
     packed,
     unpacked,
 )
+from pipelines.input_digests import InputDigests
 from pipelines.input_files import FILES, file_figures, write_file_figures
 from pipelines.progress import report
 from pipelines.sources.errors import SourceError
@@ -47,6 +48,7 @@ from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFil
 PACKAGES = ("fastwarc", "mwparserfromhell", "pyarrow", "pyyaml", "resiliparse", "zstandard")
 _FLUSH_CHARACTERS = 1 << 21
 _REPORT_BYTES = 1 << 18
+T = TypeVar("T")
 _LEFT_OUT_CHARACTERS = 200
 
 
@@ -228,21 +230,28 @@ def find_files(config: CorpusConfig) -> tuple[dict[str, list[str]], dict[str, li
 
 
 def _digest(corpus: Corpus, files: dict[str, list[str]]) -> dict[str, str]:
+    """Return the sha256 of every input file by url; what the store remembers is not read again."""
     urls = sorted({url for urls in files.values() for url in urls})
-    display = corpus.engine.display
+    display, known = corpus.engine.display, InputDigests(corpus.store.url, corpus.rehash)
     display.start("hash input files", len(urls), "files")
+
+    def digest(url: str) -> str:
+        return _readable(url, known.remembered) or _readable(url, known.read)
+
     digests = {}
     with ThreadPoolExecutor(4) as pool:
-        for url, digest in zip(urls, pool.map(_digest_input, urls), strict=True):
-            digests[url] = digest
+        for url, sha256 in zip(urls, pool.map(digest, urls), strict=True):
+            digests[url] = sha256
             display.move(len(digests))
+    known.save()
     display.finish()
     return digests
 
 
-def _digest_input(url: str) -> str:
+def _readable(url: str, read: Callable[[str], T]) -> T:
+    """Read of a file, or tell that it cannot be read."""
     try:
-        return digest_file(url).sha256
+        return read(url)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SourceError(f"{url}: cannot be read ({reason}); mend it or take it out of the source's files") from error
@@ -254,7 +263,7 @@ def _key(config: CorpusConfig, source: str, digests: dict[str, str]) -> StageKey
     reader = READERS[config.sources[source].reader](config.source_options(source))
     option_files = locate(reader.option_files(config.source_options(source)))
     contents = sorted(f"{sha256} {reader.name_facts(url)}".rstrip() for url, sha256 in digests.items())
-    inputs = {"files": contents, "option_files": sorted(map(_digest_input, option_files))}
+    inputs = {"files": contents, "option_files": sorted(_readable(url, digest_file).sha256 for url in option_files)}
     return StageKey("extract", recipe, inputs, ("pipelines.extract", reader.__module__), PACKAGES)
 
 

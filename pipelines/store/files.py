@@ -54,8 +54,10 @@ def filesystem(url: str) -> tuple[Any, str]:
     """
     import fsspec
 
+    # What a listing said once is not believed later: other processes write into the same store.
+    options = {"use_listings_cache": False} if url.partition("://")[0] in _EXTRAS else {}
     try:
-        return fsspec.core.url_to_fs(url)
+        return fsspec.core.url_to_fs(url, **options)
     except ImportError as error:
         scheme = url.partition("://")[0]
         extra = _EXTRAS.get(scheme)
@@ -85,6 +87,16 @@ def read_bytes(url: str) -> bytes:
     """Return the whole content of a (small) file."""
     with open_read(url) as file:
         return file.read()
+
+
+def read_range(url: str, start: int, end: int) -> bytes:
+    """Return the bytes [start, end) of a file; of an object nothing else is fetched."""
+    if is_local(url):
+        with open_read(url) as file:
+            file.seek(start)
+            return file.read(end - start)
+    remote, path = filesystem(url)
+    return bytes(remote.cat_file(path, start=start, end=end))
 
 
 def size_of(url: str) -> int:

@@ -25,6 +25,7 @@ from pipelines.store.files import (
     is_local,
     open_read,
     read_bytes,
+    read_range,
     write_bytes,
 )
 
@@ -196,12 +197,7 @@ class ShardReader:
             StoreError: when the shard and its index disagree or a CRC is wrong.
         """
         start, end = int(self._offsets[number]), int(self._offsets[number + 1])
-        if self._bytes is not None:
-            framed = self._bytes[start:end]
-        else:
-            with open_read(self._url) as file:
-                file.seek(start)
-                framed = file.read(end - start)
+        framed = self._bytes[start:end] if self._bytes is not None else read_range(self._url, start, end)
         return self._unframe(framed, number)
 
     def _unframe(self, framed: bytes, number: int) -> bytes:
