@@ -116,7 +116,9 @@ def list_folders(url: str) -> list[str]:
     if not remote.isdir(path):
         return []
     return sorted(
-        entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in remote.ls(path) if entry["type"] == "directory"
+        entry["name"].rstrip("/").rsplit("/", 1)[-1]
+        for entry in remote.ls(path, detail=True)
+        if entry["type"] == "directory"
     )
 
 

@@ -24,8 +24,10 @@ from pipelines.store.files import (
     join,
     list_folders,
     local_path,
+    size_of,
     sizes_under,
 )
+from pipelines.store.leases import left_behind
 from pipelines.store.references import references
 from pipelines.store.stages import read_manifest
 from pipelines.store.versions import Version, list_versions
@@ -188,6 +190,9 @@ def _temporaries(store_url: str, inside: tuple[str, ...]) -> Iterator[Garbage]:
             whole = f"{folder}/{path}"
             if _TEMPORARY.search(path.rsplit("/", 1)[-1]) and not whole.startswith(inside):
                 yield Garbage(whole, "temporary", "its writer was killed", {join(store_url, whole): size})
+    for url in left_behind(store_url):
+        path = url.removeprefix(f"{store_url.rstrip('/')}/")
+        yield Garbage(path, "temporary", "the lease of a process that was killed", {url: size_of(url)})
 
 
 def _folder(store_url: str, kind: str, url: str, reason: str) -> Garbage:

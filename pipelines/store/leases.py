@@ -65,19 +65,30 @@ def _renew(url: str, facts: dict[str, Any], stop: threading.Event) -> None:
 
 def holders(store_url: str, kind: Kind) -> list[dict[str, Any]]:
     """Return what the leases of a kind say that are in force."""
+    return [facts for name, facts in _leases(store_url) if name.startswith(f"{kind}-") and _in_force(facts)]
+
+
+def left_behind(store_url: str) -> list[str]:
+    """Return the urls of the leases whose holder was killed."""
+    return [join(store_url, "leases", name) for name, facts in _leases(store_url) if not _in_force(facts)]
+
+
+def _leases(store_url: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield name and content of every lease; one that cannot be read says nothing."""
     folder = join(store_url, "leases")
-    found = []
-    for name in sizes_under(folder):
-        if name.startswith(f"{kind}-") and name.endswith(".json"):
-            with suppress(FileNotFoundError):  # it ended meanwhile
+    for name in sorted(sizes_under(folder)):
+        if name.endswith(".json"):
+            try:
                 facts = read_json(join(folder, name))
-                if _in_force(facts):
-                    found.append(facts)
-    return found
+            except FileNotFoundError:  # it ended meanwhile
+                continue
+            except StoreError:
+                facts = {}
+            yield name, facts if isinstance(facts, dict) else {}
 
 
 def _in_force(facts: dict[str, Any]) -> bool:
-    if time.time() - facts["renewed"] > EXPIRES_SECONDS:
+    if not facts.keys() >= {"host", "process", "renewed"} or time.time() - facts["renewed"] > EXPIRES_SECONDS:
         return False
     if facts["host"] != socket.gethostname():
         return True

@@ -166,13 +166,15 @@ def test_the_lease_of_a_killed_build_counts_for_nothing(tmp_path):
     with lease(str(tmp_path), "clean"):
         pass
     (left,) = (tmp_path / "leases").iterdir()
+    assert [(item.kind, item.path) for item in find_garbage(str(tmp_path))] == [("temporary", f"leases/{left.name}")]
     facts = json.loads(left.read_text()) | {"host": "another", "process": os.getpid()}
     left.write_text(json.dumps(facts))
     with pytest.raises(GlamError, match="on another"), lease(str(tmp_path), "clean"):
         pass
-    left.write_text(json.dumps(facts | {"renewed": time.time() - leases.EXPIRES_SECONDS - 1}))
-    with lease(str(tmp_path), "clean"):
-        pass
+    for content in (json.dumps(facts | {"renewed": time.time() - leases.EXPIRES_SECONDS - 1}), "{", "[]", "{}"):
+        left.write_text(content)
+        with lease(str(tmp_path), "clean"):
+            pass
 
 
 def test_a_lease_is_renewed_while_it_is_held(tmp_path, monkeypatch):
