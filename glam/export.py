@@ -118,13 +118,11 @@ def export_documents(version: Version, store: str, form: str, out: str | None) -
     Raises:
         GlamError: when the folder is missing or has something in it.
     """
-    import threading
-
     from pipelines.cards import CROISSANT_FILE, README_FILE, croissant, readme
     from pipelines.kept_documents import SPLITS, KeptDocuments
     from pipelines.kept_documents import export as write_all
     from pipelines.lookup import VersionDocuments
-    from pipelines.progress import TerminalDisplay
+    from pipelines.progress import Sum, TerminalDisplay
     from pipelines.store.files import join, sizes_under, write_bytes, write_json
 
     if out is None:
@@ -136,15 +134,7 @@ def export_documents(version: Version, store: str, form: str, out: str | None) -
     total = sum(part.documents for part in trained) + sum(part.documents for part in held)
     display = TerminalDisplay()
     display.start("export", total, "documents")
-    done, lock = 0, threading.Lock()
-
-    def on_rows(rows: int) -> None:
-        nonlocal done
-        with lock:
-            done += rows
-            display.move(done)
-
-    files = write_all(kept, out, form, on_rows)
+    files = write_all(kept, out, form, Sum(display))
     display.finish()
     write_bytes(join(out, README_FILE), readme(version, form, files).encode())
     write_json(join(out, CROISSANT_FILE), croissant(version, form, files))

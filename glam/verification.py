@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from typing import Annotated, Any
 
 import typer
@@ -47,7 +46,7 @@ def verify(
 
 def run_verification(reference: str, store: str, quick: bool, seed: int, stages: bool, threads: int) -> dict[str, Any]:
     """Verify a version and return what `glam verify --json` prints, and the version's folder."""
-    from pipelines.progress import TerminalDisplay
+    from pipelines.progress import Sum, TerminalDisplay
     from pipelines.store.verification import check_contents, check_ids, check_sizes, folders_of, sample_of
     from pipelines.store.versions import find_version
 
@@ -62,16 +61,8 @@ def run_verification(reference: str, store: str, quick: bool, seed: int, stages:
     total = sum(entry["size"] for folder in chosen for entry in folder.files)
     display = TerminalDisplay()
     display.start("verify", total, "bytes")
-    done, lock = 0, threading.Lock()
-
-    def on_bytes(size: int) -> None:
-        nonlocal done
-        with lock:
-            done += size
-            display.move(done)
-
     known = {item.path for item in bad}
-    bad += [item for item in check_contents(chosen, threads, on_bytes) if item.path not in known]
+    bad += [item for item in check_contents(chosen, threads, Sum(display)) if item.path not in known]
     display.finish()
     return {
         "id": version.id,

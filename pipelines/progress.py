@@ -125,6 +125,19 @@ class SilentDisplay:
         """Show nothing."""
 
 
+class Sum:
+    """Adds up what several threads of this process did, and shows the sum on a display."""
+
+    def __init__(self, display: Display) -> None:
+        self._display, self._done, self._lock = display, 0, threading.Lock()
+
+    def __call__(self, units: int) -> None:
+        """Count `units` more."""
+        with self._lock:
+            self._done += units
+            self._display.move(self._done)
+
+
 _done = 0
 _flushed = 0.0
 _lock = threading.Lock()
