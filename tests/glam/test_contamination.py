@@ -19,12 +19,12 @@ Run = Callable[..., Result]
 
 @pytest.fixture(scope="module")
 def glam(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A function that runs the command on a store of one version."""
+    """A function that runs the command, or another, on a store of one version."""
     folder: Path = tmp_path_factory.mktemp("contamination")
     write(folder)
     build_made(folder)
-    return lambda *options: CliRunner().invoke(
-        app, ["contamination", "all", "--store", str(folder / "store"), *options], catch_exceptions=False
+    return lambda *options, command="contamination": CliRunner().invoke(
+        app, [command, "all", "--store", str(folder / "store"), *options], catch_exceptions=False
     )
 
 
@@ -64,3 +64,13 @@ def test_a_task_without_dirty_examples_shows_none(glam: Run) -> None:
 def test_an_unknown_task_is_answered_with_those_there_are(glam: Run) -> None:
     with pytest.raises(GlamError, match="no such task; version all has absent, task"):
         glam("--task", "other")
+
+
+def test_a_document_is_explained_with_the_examples_that_it_shares_text_with(glam: Run) -> None:
+    (match, *_) = json.loads(glam("--task", "task", "--json").stdout)["shown"][0]["matches"]
+    explained = json.loads(glam(match["document"], "--json", command="explain").stdout)
+    (step,) = [step for step in explained["documents"][0]["steps"] if step["step"] == "decontaminate"]
+    assert step["split"] == "train"
+    assert step["matches"] > 0
+    assert {"start": match["start"], "end": match["end"]}.items() <= step["examples"][0].items()
+    assert "places match evaluation examples" in glam(match["document"], command="explain").stdout

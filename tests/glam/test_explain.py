@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from building import copy_store
 
 from pipelines.lookup import VersionDocuments
 from pipelines.store.errors import GlamError
@@ -22,9 +23,14 @@ EVENT = {"number": 1, "reason": "spike", "step": 7, "to_step": 5, "passed": 2, "
 
 
 @pytest.fixture(scope="module")
-def training(small_build):
+def store(small_build, tmp_path_factory):
+    return copy_store(*small_build, tmp_path_factory.mktemp("explain") / "store")
+
+
+@pytest.fixture(scope="module")
+def training(small_build, store):
     """The folder of a run in the store that went back once, as `glam train` leaves it."""
-    made, store = small_build
+    made, _ = small_build
     config = TrainingConfig.model_validate(
         {"version": "filtered", "mixture": {"web": 0.9, "news": 0.1}, "training": {"steps": 40, "batch_rows": 6}}
     )
@@ -47,9 +53,9 @@ def an_id(small_build, verdict_column, wanted, source="pages"):
     raise AssertionError("there is none")
 
 
-def test_a_kept_page_is_followed_from_its_file_into_its_records(small_build, training):
+def test_a_kept_page_is_followed_from_its_file_into_its_records(small_build, store, training):
     identifier, url = an_id(small_build, ("sample", "keep"), True)
-    explained = answer("explain", "filtered", url, "--store", small_build[1], "--budget", "1M")
+    explained = answer("explain", "filtered", url, "--store", store, "--budget", "1M")
     (document,) = explained["documents"]
     assert (document["id"], document["verdict"], document["dropped_at"]) == (identifier, "train", None)
     assert [step["step"] for step in document["steps"]] == [
@@ -61,34 +67,34 @@ def test_a_kept_page_is_followed_from_its_file_into_its_records(small_build, tra
     assert (by_run["of"], by_run["epochs"]) == ([str(training)], pytest.approx(0.9 * 40 * 6 * 64 / available))
     for segment in document["steps"][6]["segments"]:
         place = ("--shard", segment["shard"], "--record", segment["record"])
-        (row,) = answer("trace", "filtered", *place, "--store", small_build[1])["rows"]
+        (row,) = answer("trace", "filtered", *place, "--store", store)["rows"]
         assert identifier in {part["id"] for part in row["documents"]}
 
 
-def test_words_say_where_a_document_was_dropped(small_build):
+def test_words_say_where_a_document_was_dropped(small_build, store):
     identifier, url = an_id(small_build, ("sample", "keep"), False)
-    said = run("explain", "filtered", identifier[:12], "--store", small_build[1])
+    said = run("explain", "filtered", identifier[:12], "--store", store)
     assert said.startswith(f"{identifier}  pages  {url}")
     assert "sample        dropped: U = " in said
     assert said.rstrip().endswith("= dropped by sample: pareto")
     held, _ = an_id(small_build, ("holdout", "split"), "heldout")
-    assert "held out (heldout): never trained on" in run("explain", "filtered", held, "--store", small_build[1])
+    assert "held out (heldout): never trained on" in run("explain", "filtered", held, "--store", store)
 
 
-def test_a_page_that_extraction_skipped_is_told_with_its_file_and_reason(small_build):
-    documents = VersionDocuments(str(small_build[1]), small_build[0].versions["filtered"])
+def test_a_page_that_extraction_skipped_is_told_with_its_file_and_reason(small_build, store):
+    documents = VersionDocuments(str(store), small_build[0].versions["filtered"])
     url = next(url for url in (f"http://page{n}.example/" for n in range(160)) if not documents.find(url))
-    explained = answer("explain", "filtered", url, "--store", small_build[1])
+    explained = answer("explain", "filtered", url, "--store", store)
     assert explained["documents"] == []
     (record,) = explained["left_out"]
-    said = run("explain", "filtered", url, "--store", small_build[1])
+    said = run("explain", "filtered", url, "--store", store)
     assert f"no document; the record was left out as {record['reason']}" in said
     with pytest.raises(GlamError, match="no document of version filtered has this URL"):
-        run("explain", "filtered", "http://nobody.example/", "--store", small_build[1])
+        run("explain", "filtered", "http://nobody.example/", "--store", store)
 
 
-def test_a_step_is_traced_to_its_documents_through_a_roll_back(small_build, training):
-    made, store = small_build
+def test_a_step_is_traced_to_its_documents_through_a_roll_back(small_build, store, training):
+    made, _ = small_build
     data = TrainingData(made.versions["filtered"], 6, 3, {"web": 0.9, "news": 0.1})
     for step, batch, undone in ((5, 4, []), (6, 7, [5]), (7, 8, [6]), (8, 9, []), (40, 41, [])):
         traced = answer("trace", "01234567", "--step", step, "--store", store)
@@ -104,16 +110,15 @@ def test_a_step_is_traced_to_its_documents_through_a_roll_back(small_build, trai
         run("trace", training, "--store", store)
 
 
-def test_neither_beam_nor_jax_nor_tensorflow_is_loaded(small_build, training):
+def test_neither_beam_nor_jax_nor_tensorflow_is_loaded(small_build, store, training):
     _, url = an_id(small_build, ("sample", "keep"), True)
-    store = str(small_build[1])
     explain, trace = ["explain", "filtered", url], ["trace", str(training), "--step", "3"]
     code = f"""
 import sys
 from typer.testing import CliRunner
 from glam.main import app
 for command in {[explain, trace]!r}:
-    assert not CliRunner().invoke(app, [*command, "--store", {store!r}]).exit_code
+    assert not CliRunner().invoke(app, [*command, "--store", {str(store)!r}]).exit_code
 heavy = {{"tensorflow", "apache_beam", "jax", "flax", "fasttext", "sentencepiece"}}
 print(heavy & set(sys.modules) or "none")
 """

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 import pytest
-from building import bytes_of, run_build
+from building import bytes_of, copy_store, run_build
 
 from pipelines.store.files import write_bytes, write_json
 from tests.glam.running import answer, outcome, run
@@ -17,8 +15,7 @@ from tests.glam.running import answer, outcome, run
 @pytest.fixture
 def store(small_build, tmp_path):
     """A copy of the small store that a test may harm: what is written again takes the place of a hard link."""
-    shutil.copytree(small_build[1], tmp_path / "store", copy_function=os.link)
-    return tmp_path / "store"
+    return copy_store(*small_build, tmp_path / "store")
 
 
 def test_show_tells_what_the_manifest_knows_and_what_names_the_version(small_build, store):
