@@ -15,11 +15,11 @@ from glam.contamination import contamination
 from glam.difference import diff
 from glam.duplicates import duplicates
 from glam.evaluation import evaluate
-from glam.fine_tuning import finetune
-from glam.generation import generate
 from glam.explain import explain
 from glam.export import export, sample
+from glam.fine_tuning import finetune
 from glam.garbage import gc
+from glam.generation import generate
 from glam.listing import list_store, show_version
 from glam.mixture import app as mixture_app
 from glam.models import models
