@@ -47,7 +47,7 @@ def verify(
 def run_verification(reference: str, store: str, quick: bool, seed: int, stages: bool, threads: int) -> dict[str, Any]:
     """Verify a version and return what `glam verify --json` prints, and the version's folder."""
     from pipelines.progress import Sum, TerminalDisplay
-    from pipelines.store.verification import check_contents, check_ids, check_sizes, folders_of, sample_of
+    from pipelines.store.verification import check_contents, check_ids, differing_sizes, folders_of, sample_of
     from pipelines.store.versions import find_version
 
     version = find_version(store, reference)
@@ -56,7 +56,7 @@ def run_verification(reference: str, store: str, quick: bool, seed: int, stages:
     bad = check_ids(version)
     chosen = folders
     if quick:
-        bad += check_sizes(folders)
+        bad += differing_sizes(folders)
         chosen = sample_of(folders, QUICK_SHARE, seed)
     total = sum(entry["size"] for folder in chosen for entry in folder.files)
     display = TerminalDisplay()

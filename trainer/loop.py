@@ -13,7 +13,8 @@ import jax
 
 from pipelines.store.configuration import ConfigError
 from pipelines.store.files import join
-from pipelines.store.versions import Version, check_sizes
+from pipelines.store.verification import check_sizes
+from pipelines.store.versions import Version
 from trainer.checkpoints import Checkpoints, Retention
 from trainer.config import TrainingConfig
 from trainer.mixture import check_repetition

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.store.files import digest_file, join, sizes_under
+from pipelines.store.files import StoreError, digest_file, join, sizes_under
 from pipelines.store.hashing import KeyedHash
 from pipelines.store.stages import merkle_root, read_manifest
 from pipelines.store.versions import Version, version_id
@@ -63,7 +63,7 @@ def sample_of(folders: Iterable[Folder], share: float, seed: int) -> list[Folder
     return [Folder(f.url, f.prefix, tuple(entries)) for f, entries in zip(folders, taken, strict=True)]
 
 
-def check_sizes(folders: Iterable[Folder]) -> list[BadFile]:
+def differing_sizes(folders: Iterable[Folder]) -> list[BadFile]:
     """Return the files that are missing or have another size, in order of path; a listing is all that is read."""
     bad = []
     for folder in folders:
@@ -115,3 +115,21 @@ def check_ids(version: Version) -> list[BadFile]:
 def verify_version(version: Version, threads: int = 2) -> list[BadFile]:
     """Hash every file of a version again and check its ids; nothing is returned when it is sound."""
     return check_contents(folders_of(version), threads) + check_ids(version)
+
+
+def check_sizes(version: Version) -> None:
+    """Refuse a version whose manifest does not give its id, or one of whose training files has another size.
+
+    This is what the start of a training can afford: a listing. Bytes that were changed in their place show when they
+    are read: a record has its CRCs. `verify_version` reads everything.
+
+    Raises:
+        StoreError: with the first of these files and the remedy.
+    """
+    trained_on = [entry for entry in version.manifest["files"] if entry["path"].startswith("train/")]
+    for bad in [*check_ids(version), *differing_sizes([Folder(version.url, "", tuple(trained_on))])]:
+        raise StoreError(
+            f"{join(version.url, bad.path)}: {bad.reason}: the corpus was changed since it was built; "
+            f"`glam verify {version.id[:12]}` says what differs; bring the files back, or delete the version and build "
+            "it again"
+        )

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.store.files import StoreError, digest_file, exists, join, list_folders, size_of, write_json
 from pipelines.store.files import StoreError, exists, join, list_folders, write_json
 from pipelines.store.hashing import sha256_json
 from pipelines.store.repetition import RepetitionLimits
@@ -203,77 +202,3 @@ def find_version(store_url: str, reference: str) -> Version:
     raise StoreError(
         f"{store_url}: {reference!r} {problem}; the store holds: {known} (see `glam list --store {store_url}`)"
     )
-
-
-@dataclass(frozen=True)
-class BadFile:
-    """A file that is not what the manifest says, and how it differs."""
-
-    path: str
-    reason: str
-
-
-def verify_version(version: Version, on_file: Callable[[int], object] | None = None, threads: int = 2) -> list[BadFile]:
-    """Hash every file of a version again, and check the ids.
-
-    Args:
-        version: the version to check.
-        on_file: called with the size (bytes) of each file that was checked.
-        threads: files read at a time.
-
-    Returns:
-        What is wrong, in order of path; empty when the version is sound.
-    """
-
-    def check(entry: dict[str, Any]) -> BadFile | None:
-        try:
-            digest = digest_file(join(version.url, entry["path"]))
-        except (OSError, FileNotFoundError) as error:
-            return BadFile(entry["path"], f"cannot be read ({error})")
-        if on_file is not None:
-            on_file(entry["size"])
-        if digest.size != entry["size"]:
-            return BadFile(entry["path"], f"{digest.size} bytes, the manifest says {entry['size']}")
-        if digest.sha256 != entry["sha256"]:
-            return BadFile(entry["path"], f"sha256 {digest.sha256}, the manifest says {entry['sha256']}")
-        return None
-
-    with ThreadPoolExecutor(threads) as pool:
-        bad = [result for result in pool.map(check, version.manifest["files"]) if result is not None]
-    return [*bad, *_bad_manifest(version)]
-
-
-def _bad_manifest(version: Version) -> list[BadFile]:
-    root = merkle_root(version.manifest["files"])
-    if root == version.manifest["output_id"] and version_id(version.manifest["recipe"], root) == version.id:
-        return []
-    return [BadFile("manifest.json", "its files or recipe do not give its id: the manifest was changed")]
-
-
-def check_sizes(version: Version, threads: int = 8) -> None:
-    """Refuse a version whose manifest does not give its id, or one of whose training files has another size.
-
-    This is what the start of a training can afford. Bytes that were changed in their place show when they are read: a
-    record has its CRCs. `verify_version` reads everything.
-
-    Raises:
-        StoreError: with the first of these files and the remedy.
-    """
-
-    def check(entry: dict[str, Any]) -> BadFile | None:
-        try:
-            size = size_of(join(version.url, entry["path"]))
-        except (OSError, FileNotFoundError) as error:
-            return BadFile(entry["path"], f"cannot be read ({error})")
-        wrong = f"{size} bytes, the manifest says {entry['size']}"
-        return BadFile(entry["path"], wrong) if size != entry["size"] else None
-
-    trained_on = [entry for entry in version.manifest["files"] if entry["path"].startswith("train/")]
-    with ThreadPoolExecutor(threads) as pool:
-        sizes = [result for result in pool.map(check, trained_on) if result is not None]
-    for bad in [*_bad_manifest(version), *sizes]:
-        raise StoreError(
-            f"{join(version.url, bad.path)}: {bad.reason}: the corpus was changed since it was built; "
-            f"`glam verify {version.id[:12]}` says what differs; bring the files back, or delete the version and build "
-            "it again"
-        )
