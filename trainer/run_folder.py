@@ -169,7 +169,7 @@ def runs_of(store_url: str, version_id: str) -> list[tuple[str, TrainingConfig]]
     for name in list_folders(base):
         try:
             run = read_run(join(base, name))
-            if run["version"]["id"] == version_id:
+            if run["version"]["id"] == version_id and "data" not in run:  # a fine-tuning has text of its own
                 found.append((join(base, name), TrainingConfig.model_validate(run["config"])))
         except (GlamError, KeyError, TypeError, ValueError):
             continue

@@ -43,8 +43,10 @@ def trace_step(run_dir: str, run: dict[str, Any], version: Version, step: int) -
         step: number of the update, from 1.
 
     Raises:
-        GlamError: when the run has no such update.
+        GlamError: when the run has no such update, or read no version.
     """
+    if "data" in run:
+        raise GlamError(f"{run_dir}: a fine-tuning reads its own lines, not the records of a version; trace its parent")
     config = TrainingConfig.model_validate(run["config"])
     steps = config.training.steps
     if not 1 <= step <= steps:
