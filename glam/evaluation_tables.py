@@ -45,6 +45,8 @@ def score_table(tasks: Mapping[str, Mapping[str, Any]]) -> None:
             for group, values in entry["groups"].items():
                 for value, figure in values.items():
                     table.add_row(f"  {group} {value}", "", "", *_figure_cells(figure))
+                if group in entry["gaps"]:
+                    table.add_row(f"  {group} gap", "", "", *_figure_cells(entry["gaps"][group]))
     print_note(table)
 
 

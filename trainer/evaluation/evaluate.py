@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pipelines.contamination.evaluation_records import read_records
 from pipelines.contamination.evaluation_sets import files_of
 from pipelines.progress import Display
 from pipelines.store.code_identity import code_identity
@@ -66,7 +67,7 @@ class Set:
 
     def with_task(self, task: TaskSettings) -> Set:
         """Return the same examples asked and scored in another way."""
-        return replace(self, task=task, reader=TaskReader(self.name, task))
+        return replace(self, task=task, reader=self.reader.of(task))
 
     def shots(self, wanted: str) -> int:
         """Return the demonstrations that `wanted` means."""
@@ -81,12 +82,22 @@ def open_set(name: str, catalogue: Catalogue, folder: str | None, limit: int | N
     """
     task = catalogue.tasks[name]
     entry = catalogue.sets[task.set]
-    reader = TaskReader(name, task)
+    reader = TaskReader(name, task, _tables(task, folder))
     files, more = (files_of(patterns, folder) for patterns in (entry.files, entry.demonstrations))
     examples = list(reader.read(files, entry.records))
     shown = [rendered(reader, task, example) for example in reader.read(more, entry.records)] if examples else []
     texts = {one.demonstration: None for one in shown if isinstance(one, Question | OpenQuestion)}
     return Set(name, task, reader, tuple(files), tuple(_chosen(examples, limit)), tuple(texts), tuple(more))
+
+
+def _tables(task: TaskSettings, folder: str | None) -> dict[str, dict[str, Record]]:
+    """Return the rows of the task's tables by their keys; a table without a file is left out."""
+    tables = {}
+    for name, table in task.tables.items():
+        if urls := files_of(table.files, folder):
+            rows = (row for url in urls for _, row in read_records(url))
+            tables[name] = {str(row[table.column]): dict(row) for row in rows}
+    return tables
 
 
 def _chosen(examples: list[Example], limit: int | None) -> list[Example]:
@@ -172,7 +183,10 @@ def _result(
     dirty: Mapping[str, Dirty] | None,
 ) -> TaskResult:
     by_example = [one.reader.groups(example) for example in one.examples]
-    groups = {group: [values[group] for values in by_example] for group in one.task.groups}
+    groups = {group: [values[group] for values in by_example] for group in (by_example[0] if by_example else {})}
+    together = [one.reader.together(example) for example in one.examples]
     found = None if dirty is None else dirty.get(one.task.set)
     flags = None if found is None else np.array([found[example.file, example.line] for example in one.examples])
-    return result(one.name, one.task, draws, groups, one.shots(shots), unconditional, one.reader.classes, flags)
+    return result(
+        one.name, one.task, draws, groups, together, one.shots(shots), unconditional, one.reader.classes, flags
+    )

@@ -97,13 +97,14 @@ class TaskReader:
     Args:
         name: of the task, for errors.
         task: its settings.
+        tables: {name: {key: row}} of those of its tables that there are.
 
     Raises:
         ConfigError: when a template is refused.
     """
 
-    def __init__(self, name: str, task: TaskSettings) -> None:
-        self._name, self._task = name, task
+    def __init__(self, name: str, task: TaskSettings, tables: Mapping[str, Mapping[str, Record]] | None = None) -> None:
+        self._name, self._task, self._tables = name, task, tables or {}
         self._each: list[Step] = list(task.each.split(".")) if task.each else []
         self._paths: dict[str, list[Step]] = {field: list(path.split(".")) for field, path in task.fields.items()}
         self._names = {*task.fields, "index"}
@@ -112,6 +113,10 @@ class TaskReader:
     def classes(self) -> bool:
         """Whether all questions have the same options."""
         return self._task.ranking is not None and not self._ranking["options"].uses
+
+    def of(self, task: TaskSettings) -> TaskReader:
+        """Return a reader for another way of asking the same examples."""
+        return TaskReader(self._name, task, self._tables)
 
     def read(self, urls: Iterable[str], records: str) -> Iterator[Example]:
         """Yield the examples of files.
@@ -177,8 +182,23 @@ class TaskReader:
         return Text(self._evaluated(example, "text", self._text, example.values))
 
     def groups(self, example: Example) -> dict[str, str]:
-        """Return the values by which scores are broken down."""
-        return {key: str(self._evaluated(example, key, made, example.values)) for key, made in self._groups.items()}
+        """Return the values by which scores are broken down, but those that need a table that is not there."""
+        values = example.values | {name: self._row(example, name) for name in self._tables}
+        missing = set(self._task.tables) - set(self._tables)
+        made = {key: group for key, group in self._groups.items() if not group.uses & missing}
+        return {key: str(self._evaluated(example, f"groups.{key}", group, values)) for key, group in made.items()}
+
+    def together(self, example: Example) -> str:
+        """Return what examples that count as one in intervals have in common."""
+        if self._together is None:
+            return example.place
+        return str(self._evaluated(example, "together", self._together, example.values))
+
+    def _row(self, example: Example, name: str) -> Record:
+        key = str(self._evaluated(example, f"tables.{name}.key", self._keys[name], example.values))
+        if key not in self._tables[name]:
+            raise self._refused(example, f"tables.{name}.key", f"gives {key!r}, for which the table has no row")
+        return self._tables[name][key]
 
     @cached_property
     def _ranking(self) -> dict[str, Compiled]:
@@ -214,8 +234,19 @@ class TaskReader:
 
     @cached_property
     def _groups(self) -> dict[str, Compiled]:
+        names = self._names | set(self._task.tables)
         groups = self._task.groups.items()
-        return {key: expression(source, f"{self._name}: groups.{key}", self._names) for key, source in groups}
+        return {key: expression(source, f"{self._name}: groups.{key}", names) for key, source in groups}
+
+    @cached_property
+    def _keys(self) -> dict[str, Compiled]:
+        tables = self._task.tables.items()
+        return {name: expression(table.key, f"{self._name}: tables.{name}.key", self._names) for name, table in tables}
+
+    @cached_property
+    def _together(self) -> Compiled | None:
+        source = self._task.together
+        return None if source is None else expression(source, f"{self._name}: together", self._names)
 
     def _evaluated(self, example: Example, key: str, made: Compiled, values: Mapping[str, Any]) -> Any:
         try:

@@ -18,7 +18,6 @@ from trainer.evaluation.metrics import (
     Choices,
     Columns,
     Score,
-    credit,
     generation_metric,
     option_scores,
     perplexity_metric,
@@ -50,6 +49,7 @@ class TaskResult:
         chance: what equal shares for all options score; None without options.
         majority: what the commonest right option scores, where all questions have the same options.
         groups: the score by the values of the task's groups: {group: {value: Figure}}.
+        gaps: the score of one value of a group less that of another: {group: Figure}.
         dropped: demonstrations that had no room, over all examples (mean of the draws).
         truncated: examples that lost their beginning (mean of the draws).
         dirty: examples that stand in the training text; None where nobody looked.
@@ -62,6 +62,7 @@ class TaskResult:
     chance: float | None = None
     majority: float | None = None
     groups: dict[str, dict[str, Figure]] = field(default_factory=dict)
+    gaps: dict[str, Figure] = field(default_factory=dict)
     dropped: float = 0
     truncated: float = 0
     dirty: int | None = None
@@ -82,6 +83,7 @@ def result(
     task: TaskSettings,
     draws: Sequence[Sequence[Record]],
     groups: Mapping[str, Sequence[str]],
+    together: Sequence[str],
     shots: int = 0,
     unconditional: bool = False,
     classes: bool = False,
@@ -94,13 +96,14 @@ def result(
         task: its settings.
         draws: the records of each draw, of the same examples in the same order.
         groups: the value of each example by the name of the group.
+        together: of each example; those of one value are resampled together.
         shots: demonstrations.
         unconditional: whether options are compared with their unconditional log-likelihood, where the task has one.
         classes: whether all questions have the same options.
         dirty: (examples,) bool, which stand in the training text.
     """
     records = draws[0]
-    passages = np.unique([f"{record['file']} {record['line']}" for record in records], return_inverse=True)[1]
+    passages = np.unique(together, return_inverse=True)[1]
     measured = {metric: [columns_of(metric, task, one, unconditional) for one in draws] for metric in task.metrics}
     figures = {metric: _figure(f"{name} {metric}", made, passages) for metric, made in measured.items()}
     main = task.metrics[0]
@@ -111,6 +114,11 @@ def result(
         }
         for group, values in groups.items()
     }
+    gaps = {
+        group: _gap(f"{name} {group}", measured[main], passages, [np.array(groups[group]) == value for value in pair])
+        for group, pair in task.gaps.items()
+        if set(pair) <= set(groups.get(group, ()))
+    }
     choices = _choices(task, records, unconditional)
     return TaskResult(
         shots=shots,
@@ -119,6 +127,7 @@ def result(
         chance=_at_chance(main, task, choices),
         majority=_of_majority(main, task, choices) if classes else None,
         groups=of_groups,
+        gaps=gaps,
         dropped=float(np.mean([sum(record["dropped"] for record in one) for one in draws])),
         truncated=float(np.mean([sum(record["truncated"] for record in one) for one in draws])),
         dirty=None if dirty is None else int(dirty.sum()),
@@ -141,8 +150,8 @@ def columns_of(
 def _choices(task: TaskSettings, records: Sequence[Record], unconditional: bool) -> Choices | None:
     if task.ranking is None:
         return None
-    shares = [credit(option_scores(record, task.ranking, unconditional)) for record in records]
-    return Choices(shares, [record["gold"] for record in records])
+    scores = [option_scores(record, task.ranking, unconditional) for record in records]
+    return Choices.of(scores, [record["gold"] for record in records])
 
 
 def _figure(
@@ -160,10 +169,24 @@ def _figure(
     return Figure(float(scores.mean()), low, high, int(rows.sum()), deviation)
 
 
+def _gap(
+    purpose: str, draws: Sequence[tuple[Columns, Score]], groups: np.ndarray, of_pair: Sequence[np.ndarray]
+) -> Figure:
+    """Return the score of some examples less that of others, over the same resamples of all."""
+
+    def joined(columns: Columns) -> Columns:
+        return np.concatenate([columns * chosen[:, None] for chosen in of_pair], axis=1)
+
+    def difference(score: Score) -> Score:
+        return lambda sums: np.subtract(*(score(part) for part in np.split(sums, 2, axis=-1)))
+
+    return _figure(purpose, [(joined(columns), difference(score)) for columns, score in draws], groups)
+
+
 def _at_chance(metric: str, task: TaskSettings, choices: Choices | None) -> float | None:
     if choices is None or task.ranking is None:
         return None
-    even = Choices([np.full(len(shares), 1 / len(shares)) for shares in choices.shares], choices.gold)
+    even = Choices.of([np.zeros(len(shares)) for shares in choices.shares], choices.gold)
     return _score(metric, even, task.ranking.positive)
 
 
@@ -173,7 +196,7 @@ def _of_majority(metric: str, task: TaskSettings, choices: Choices | None) -> fl
         return None
     commonest = Counter(gold[0] for gold in choices.gold).most_common()
     number = min(option for option, count in commonest if count == commonest[0][1])
-    same = Choices([np.eye(len(shares))[number] for shares in choices.shares], choices.gold)
+    same = Choices.of([np.eye(len(shares))[number] for shares in choices.shares], choices.gold)
     return _score(metric, same, task.ranking.positive)
 
 

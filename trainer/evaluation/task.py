@@ -34,7 +34,7 @@ Category = Literal[
     "SuperGLUE",
     "natural language inference",
 ]
-RankingMetric = Literal["accuracy", "f1a", "macro_f1", "preference"]
+RankingMetric = Literal["accuracy", "f1a", "macro_f1", "preference", "icat", "lms", "ss"]
 GenerationMetric = Literal["em", "f1", "f1_leave_one_out"]
 Model = Literal["glam", "gpt3"]
 """Whose figures stand beside ours: GLaM 64B/64E and GPT-3."""
@@ -55,7 +55,8 @@ class Ranking(Settings):
         normalization: `tokens` divides by the tokens of the continuation, `none` does not.
         unconditional: template of a context; with `--unconditional` its log-likelihood of the continuation is
             subtracted instead (Brown et al. 2020).
-        metrics: the first is the score.
+        metrics: the first is the score. `preference` is the share of questions whose first option wins; `lms`, `ss` and
+            `icat` are StereoSet's, over options in the order anti-stereotype, stereotype, unrelated.
         positive: for `f1a`, the number of the option that says yes.
     """
 
@@ -123,6 +124,20 @@ class Reference(Settings):
         return {"0": self.zero, "1": self.one, "few": self.few}.get(shots)
 
 
+class Table(Settings):
+    """A file beside the set, whose rows are joined to the examples; without it, groups that use it are left out.
+
+    Attributes:
+        files: as a set's; the format is told by the name.
+        column: whose value a row is found by.
+        key: expression, that value of an example.
+    """
+
+    files: list[str] = Field(min_length=1)
+    column: str
+    key: str
+
+
 class TaskSettings(Settings):
     """One task.
 
@@ -133,7 +148,10 @@ class TaskSettings(Settings):
         each: path of what makes an example, where a record holds several; steps that a field shares with it stand for
             the example's own, and `index` is its place in the last list.
         fields: name: path.
+        tables: name: table; the name stands for the example's row in `groups`.
         groups: name: expression, by which scores are broken down.
+        gaps: group: two of its values, whose scores are compared.
+        together: expression; examples of one value count as one in intervals, where that is not those of one record.
         shots: demonstrations of `few`.
         shots_of: `GLaM` where the paper's number is known, else `ours`.
         reference: published scores by metric and model.
@@ -144,7 +162,10 @@ class TaskSettings(Settings):
     category: Category | None = None
     each: FieldPath | None = None
     fields: dict[Identifier, FieldPath] = Field(min_length=1)
+    tables: dict[Identifier, Table] = Field(default_factory=dict)
     groups: dict[Identifier, str] = Field(default_factory=dict)
+    gaps: dict[Identifier, tuple[str, str]] = Field(default_factory=dict)
+    together: str | None = None
     ranking: Ranking | None = None
     generation: Generation | None = None
     perplexity: Perplexity | None = None
@@ -156,6 +177,8 @@ class TaskSettings(Settings):
     def _check(self) -> Self:
         if sum(part is not None for part in (self.ranking, self.generation, self.perplexity)) != 1:
             raise ValueError("give one of [ranking], [generation] and [perplexity]")
+        if unknown := set(self.gaps) - set(self.groups):
+            raise ValueError(f"gaps: {', '.join(sorted(unknown))} is none of the groups {', '.join(self.groups)}")
         unknown = set(self.reference) - set(self.metrics)
         if unknown:
             raise ValueError(

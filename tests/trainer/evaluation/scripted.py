@@ -38,7 +38,10 @@ def real_set(name: str, limit: int | None = None) -> Set:
 
 
 class Scripted:
-    """Tokens are bytes; the log-likelihood of a token is `of_token(purpose)`, an answer `says(purpose)`."""
+    """Tokens are bytes; the log-likelihood of a token is `of_token(purpose)`, an answer `says(purpose)`.
+
+    Where `normalized` is not wanted, that number is the log-likelihood of the whole continuation.
+    """
 
     identity, document_start = "scripted", 0
 
@@ -47,8 +50,10 @@ class Scripted:
         of_token: Callable[[Purpose], float] = lambda _: -1.0,
         says: Callable[[Purpose], str] = lambda _: "",
         context: int = 1 << 20,
+        normalized: bool = True,
     ) -> None:
         self.context = context
+        self._normalized = normalized
         self._of_token, self._says = of_token, says
         self.asked: list[LikelihoodRequest | GenerationRequest] = []
 
@@ -57,7 +62,8 @@ class Scripted:
 
     def log_likelihoods(self, requests: Sequence[LikelihoodRequest]) -> np.ndarray:
         self.asked += requests
-        return np.array([self._of_token(one.purpose) * (len(one.tokens) - one.start) for one in requests])
+        lengths = [len(one.tokens) - one.start if self._normalized else 1 for one in requests]
+        return np.array([self._of_token(one.purpose) * length for one, length in zip(requests, lengths, strict=True)])
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[str]:
         self.asked += requests
@@ -85,15 +91,12 @@ def guessing(normalized: bool = True) -> Scripted:
     def number(purpose: Purpose) -> float:
         return -hashed(f"{purpose}".encode()) / 2**64
 
-    model = Scripted(number)
-    if not normalized:
-        model.log_likelihoods = lambda requests: np.array([number(one.purpose) for one in requests])
-    return model
+    return Scripted(number, normalized=normalized)
 
 
-def choosing(option: int | None) -> Scripted:
+def choosing(option: int | None, normalized: bool = True) -> Scripted:
     """Finds one option, by its number, always the best; with None all equally good."""
-    return Scripted(lambda purpose: 0.0 if option in (None, purpose.option) else -1.0)
+    return Scripted(lambda purpose: 0.0 if option in (None, purpose.option) else -1.0, normalized=normalized)
 
 
 def run(model: Scripted, one: Set, asking: Asking | None = None, **options) -> dict[str, TaskResult]:
