@@ -33,6 +33,7 @@ BENCHMARKS = (
     "loader",
     "mixture_layer",
     "training_step",
+    "evaluation",
 )
 """The scripts in the order of the data's way."""
 

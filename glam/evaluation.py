@@ -110,7 +110,7 @@ def _heldout(run: str, version: Version, names: Sequence[str]) -> dict[str, Any]
 def _results(
     run: str, store: str, version: Version, catalogue: Catalogue, names: Sequence[str], data: str | None, asking: Asking
 ) -> dict[str, dict[str, TaskResult]]:
-    from trainer.evaluation.checkpoint import CheckpointModel
+    from trainer.evaluation.checkpoint import load_checkpoint
     from trainer.evaluation.evaluate import evaluate_tasks, open_set
 
     if data is None:
@@ -126,7 +126,7 @@ def _results(
     if not any(one.examples for one in sets):
         return {name: {} for name in names}
     dirty = _dirty(store, version, display)
-    return evaluate_tasks(CheckpointModel(run, version), sets, asking, display, join(run, "evaluation"), dirty)
+    return evaluate_tasks(load_checkpoint(run, version), sets, asking, display, join(run, "evaluation"), dirty)
 
 
 def _dirty(store: str, version: Version, display: TerminalDisplay) -> dict[str, Dirty] | None:

@@ -271,6 +271,7 @@ def test_train_then_evaluate_then_report(built, tmp_path):
         done = glam("report", reference, "--store", store, "--out", out, env=environment)
         assert done.returncode == 0, done.stderr
         assert title in out.read_text()
+        assert ("<td>piqa</td><td>accuracy</td>" in out.read_text()) == (title == "run")
 
 
 def test_ctrl_c_stops_at_once_with_130_and_says_how_to_go_on(built, tmp_path):

@@ -12,15 +12,12 @@ from itertools import groupby
 import numpy as np
 
 from pipelines.store.errors import GlamError
-from pipelines.store.files import read_bytes
 from pipelines.store.versions import Version
-from tokenizer.encode import Encoder
-from trainer.checkpoints import load_decoder
 from trainer.config import TrainingConfig
 from trainer.evaluation.evaluated_model import GenerationRequest, LikelihoodRequest
 from trainer.evaluation.packing import Place, fill, pack_lengths
 from trainer.evaluation.token_scores import TokenScores, compiled_token_scores
-from trainer.generation.generate import LanguageModel, generate
+from trainer.generation.generate import LanguageModel, generate, load_language_model
 from trainer.generation.settings import GenerationSettings
 from trainer.run_folder import RunResult, finished_result, read_run
 
@@ -53,27 +50,19 @@ def require_finished(run_dir: str, version: Version) -> tuple[TrainingConfig, Ru
 
 
 class CheckpointModel:
-    """The newest checkpoint of a finished run.
+    """A decoder with its tokenizer.
 
     Args:
-        run_dir: folder of the run.
-        version: of the same tokenizer as the one trained on.
-
-    Raises:
-        GlamError: see `require_finished`.
+        writer: both, with the model's settings and context.
+        identity: hash of the weights.
     """
 
-    def __init__(self, run_dir: str, version: Version) -> None:
-        config, result = require_finished(run_dir, version)
-        self.identity = result.weights
-        self.context = read_run(run_dir)["sequence_length"]
-        encoder = Encoder(read_bytes(version.tokenizer_url), version.tokenizer_url)
-        self.document_start = encoder.document_start_id
-        self.decoder = load_decoder(run_dir, config.model, version.vocabulary_size)
+    def __init__(self, writer: LanguageModel, identity: str) -> None:
+        self.writer, self.identity = writer, identity
+        self.context, self.document_start = writer.context, writer.encoder.document_start_id
         # Requests of a row are kept apart even where the training joined documents.
-        self.settings = config.model.model_copy(update={"attend_across_documents": False})
-        self.writer = LanguageModel(self.decoder, config.model, encoder, self.context)
-        self._rows = batch_rows(self.context, config.model.group_size if config.model.experts else 1)
+        self.settings = writer.settings.model_copy(update={"attend_across_documents": False})
+        self.rows = batch_rows(self.context, self.settings.group_size if self.settings.experts else 1)
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Return the token ids of texts, without the document start."""
@@ -115,12 +104,26 @@ class CheckpointModel:
     def _batches(self, requests: Sequence[LikelihoodRequest]) -> Iterator[list[tuple[int, LikelihoodRequest, Place]]]:
         places = pack_lengths([len(request.tokens) - 1 for request in requests], self.context)
         in_order = sorted(range(len(requests)), key=lambda number: places[number])
-        for _, numbers in groupby(in_order, key=lambda number: places[number].row // self._rows):
-            yield [(n, requests[n], Place(places[n].row % self._rows, places[n].first)) for n in numbers]
+        for _, numbers in groupby(in_order, key=lambda number: places[number].row // self.rows):
+            yield [(n, requests[n], Place(places[n].row % self.rows, places[n].first)) for n in numbers]
 
     def _dispatch(self, placed: list[tuple[int, LikelihoodRequest, Place]]) -> Scored:
-        batch = fill([(request, place) for _, request, place in placed], self._rows, self.context)
-        return placed, compiled_token_scores(self.settings)(self.decoder, batch)
+        batch = fill([(request, place) for _, request, place in placed], self.rows, self.context)
+        return placed, compiled_token_scores(self.settings)(self.writer.decoder, batch)
+
+
+def load_checkpoint(run_dir: str, version: Version) -> CheckpointModel:
+    """Return the newest checkpoint of a finished run.
+
+    Args:
+        run_dir: folder of the run.
+        version: of the same tokenizer as the one trained on.
+
+    Raises:
+        GlamError: see `require_finished`.
+    """
+    _, result = require_finished(run_dir, version)
+    return CheckpointModel(load_language_model(run_dir, version), result.weights)
 
 
 def batch_rows(context: int, group: int) -> int:

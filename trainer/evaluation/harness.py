@@ -18,7 +18,7 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.api.registry import register_model
 
 from pipelines.store.versions import find_version
-from trainer.evaluation.checkpoint import CheckpointModel
+from trainer.evaluation.checkpoint import load_checkpoint
 from trainer.evaluation.evaluated_model import LikelihoodRequest
 from trainer.evaluation.windows import text_windows
 from trainer.generation.generate import generate
@@ -40,7 +40,7 @@ class HarnessModel(TemplateLM):
 
     def __init__(self, run: str, store: str = "store", **_: Any) -> None:
         super().__init__()
-        self.model = CheckpointModel(run, find_version(store, read_run(run)["version"]["id"]))
+        self.model = load_checkpoint(run, find_version(store, read_run(run)["version"]["id"]))
 
     @property
     def eot_token_id(self) -> int:

@@ -50,6 +50,7 @@ class TaskResult:
         majority: what the commonest right option scores, where all questions have the same options.
         groups: the score by the values of the task's groups: {group: {value: Figure}}.
         gaps: the score of one value of a group less that of another: {group: Figure}.
+        ties: questions whose credit several options share (mean of the draws).
         dropped: demonstrations that had no room, over all examples (mean of the draws).
         truncated: examples that lost their beginning (mean of the draws).
         dirty: examples that stand in the training text; None where nobody looked.
@@ -63,6 +64,7 @@ class TaskResult:
     majority: float | None = None
     groups: dict[str, dict[str, Figure]] = field(default_factory=dict)
     gaps: dict[str, Figure] = field(default_factory=dict)
+    ties: float = 0
     dropped: float = 0
     truncated: float = 0
     dirty: int | None = None
@@ -128,6 +130,7 @@ def result(
         majority=_of_majority(main, task, choices) if classes else None,
         groups=of_groups,
         gaps=gaps,
+        ties=float(np.mean([_ties(_choices(task, one, unconditional)) for one in draws])),
         dropped=float(np.mean([sum(record["dropped"] for record in one) for one in draws])),
         truncated=float(np.mean([sum(record["truncated"] for record in one) for one in draws])),
         dirty=None if dirty is None else int(dirty.sum()),
@@ -152,6 +155,10 @@ def _choices(task: TaskSettings, records: Sequence[Record], unconditional: bool)
         return None
     scores = [option_scores(record, task.ranking, unconditional) for record in records]
     return Choices.of(scores, [record["gold"] for record in records])
+
+
+def _ties(choices: Choices | None) -> int:
+    return sum(int(shares.max() < 1) for shares in choices.shares) if choices is not None else 0
 
 
 def _figure(

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from trainer.model.writer.decoder import forward
 
 from trainer.data import assemble
-from trainer.evaluation.checkpoint import BATCH_TOKENS, CheckpointModel, batch_rows
+from trainer.evaluation.checkpoint import BATCH_TOKENS, CheckpointModel, batch_rows, load_checkpoint
 from trainer.evaluation.evaluated_model import LikelihoodRequest
 from trainer.evaluation.packing import pack_lengths
 from trainer.evaluation.token_scores import compiled_token_scores
 from trainer.evaluation.windows import text_windows
-from trainer.model.decoder import forward
 from trainer.model.loss import logits
 
 
 @pytest.fixture(scope="module")
 def model(version, run):
-    return CheckpointModel(run[1], version)
+    return load_checkpoint(run[1], version)
 
 
 def requests_of(model: CheckpointModel, number: int) -> list[LikelihoodRequest]:
@@ -37,8 +37,8 @@ def by_definition(model: CheckpointModel, request: LikelihoodRequest) -> tuple[f
     inputs = np.zeros((1, model.context), np.int32)
     inputs[0, : len(request.tokens) - 1] = request.tokens[:-1]
     segments = (np.arange(model.context) < len(request.tokens) - 1).astype(np.int32)[None]
-    hidden, _ = forward(model.decoder, inputs, segments, model.settings, None)
-    rows = np.asarray(logits(model.decoder, hidden), np.float64)[0]
+    hidden, _ = forward(model.writer.decoder, inputs, segments, model.settings, None)
+    rows = np.asarray(logits(model.writer.decoder, hidden), np.float64)[0]
     places = np.arange(request.start - 1, len(request.tokens) - 1)
     targets = request.tokens[request.start :]
     normalized = rows - np.log(np.exp(rows).sum(-1, keepdims=True))

@@ -7,7 +7,7 @@ import pytest
 from pipelines.progress import SilentDisplay
 from tests.trainer.evaluation.scripted import catalogue, real_set
 from tests.trainer.evaluation.test_trust import EXAMPLES, RANKING, WITH_ANSWERS
-from trainer.evaluation.checkpoint import CheckpointModel
+from trainer.evaluation.checkpoint import load_checkpoint
 from trainer.evaluation.evaluate import Asking, evaluate_tasks
 from trainer.evaluation.means import means
 
@@ -18,7 +18,7 @@ GENERATIVE = [name for name in WITH_ANSWERS if catalogue().tasks[name].generatio
 
 @pytest.fixture(scope="module")
 def results(version, run):
-    model = CheckpointModel(run[1], version)
+    model = load_checkpoint(run[1], version)
     names = [*RANKING, "wikitext2", "wikitext2_dev"]
     sets = [real_set(name, LIMIT) for name in names]
     ranked = evaluate_tasks(model, sets, Asking(("0", "few")), SilentDisplay())

@@ -15,6 +15,7 @@ from pipelines.store.stages import read_manifest
 from pipelines.store.versions import Version, find_version
 from trainer.ablation.report import corpus
 from trainer.ablation.report.charts import curves, forest
+from trainer.ablation.report.tasks import task_scores
 from trainer.ablation.run_record import run_record
 
 SHORTEST_PREFIX = 4
@@ -35,6 +36,7 @@ class ReportData(TypedDict):
     mixture: list[dict[str, Any]]
     curves: dict[str, Any] | None
     experts: list[dict[str, Any]]
+    tasks: dict[str, list[dict[str, Any]]] | None
     bill: dict[str, Any]
     provenance: dict[str, Any]
 
@@ -48,13 +50,16 @@ def version_report(version: Version, store_url: str) -> ReportData:
 
 
 def run_report(run_dir: str, store_url: str) -> ReportData:
-    """Return the report of a run: its learning curve and experts, and the corpus of its version."""
+    """Return the report of a run: its scores, learning curve and experts, and the corpus of its version."""
     record = run_record(run_dir)
     version = find_version(store_url, record["version"])
     question = f"A training on the dataset version {version.name}, seed {record['seed']}."
     facts = {"configuration": record["config"], "code": record["code"], "libraries": record["libraries"]}
     arms = [{"name": version.name, "version": version.name, "runs": [record], **record["cost"]}]
-    return _assemble("run", run_dir.rstrip("/").rsplit("/", 1)[-1], question, [version], store_url, arms, facts)
+    name = run_dir.rstrip("/").rsplit("/", 1)[-1]
+    data = _assemble("run", name, question, [version], store_url, arms, facts)
+    data["tasks"] = task_scores(run_dir)
+    return data
 
 
 def study_report(study: Mapping[str, Any], store_url: str) -> ReportData:
@@ -145,6 +150,7 @@ def _assemble(
         "mixture": corpus.mixture(versions, tokens),
         "curves": _curves(arms),
         "experts": _experts(arms),
+        "tasks": None,
         "bill": _bill(corpus.stage_bill(manifests), arms),
         "provenance": _provenance(versions, arms, facts),
     }
