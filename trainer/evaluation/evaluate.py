@@ -31,6 +31,14 @@ Dirty = Mapping[tuple[str, int], bool]
 """Whether a record, by file and line, stands in the training text."""
 
 
+_ASKED = {"fields", "each", "ranking", "generation", "perplexity"}
+_SCORING = {
+    "ranking": {"metrics", "normalization", "positive"},
+    "generation": {"metrics", "rules", "no_answer"},
+}
+"""What of a task decides what a model is asked, less what decides how its answers are scored alone."""
+
+
 @dataclass(frozen=True)
 class Asking:
     """How tasks are asked.
@@ -162,7 +170,7 @@ def _answers(
     origin = {
         "weights": model.identity,
         "context": model.context,
-        "task": one.task.model_dump(include={"fields", "each", "ranking", "generation", "perplexity"}),
+        "task": one.task.model_dump(include=_ASKED, exclude=_SCORING),
         "files": [digest_file(url).sha256 for url in one.files],
         "demonstrations": [digest_file(url).sha256 for url in one.demonstration_files] if shots else [],
         "shots": shots,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from trainer.model.writer.decoder import forward
 
 from trainer.data import assemble
 from trainer.evaluation.checkpoint import BATCH_TOKENS, CheckpointModel, batch_rows, load_checkpoint
@@ -12,6 +11,7 @@ from trainer.evaluation.evaluated_model import LikelihoodRequest
 from trainer.evaluation.packing import pack_lengths
 from trainer.evaluation.token_scores import compiled_token_scores
 from trainer.evaluation.windows import text_windows
+from trainer.model.decoder import forward
 from trainer.model.loss import logits
 
 

@@ -133,6 +133,18 @@ def test_a_stopped_evaluation_goes_on_after_the_last_whole_answer(tmp_path, one)
     assert sorted(path.read_text().splitlines()) == sorted(line.rstrip("\n") for line in lines)
 
 
+def test_other_rules_for_scores_ask_for_nothing(tmp_path, one):
+    folder = str(tmp_path / "evaluation")
+    run(Scripted(), one, records=folder)
+    toml = (
+        Path(tmp_path, "tasks", "made.toml").read_text()
+        + "metrics = ['accuracy', 'macro_f1']\nnormalization = 'none'\n"
+    )
+    model = Scripted()
+    found = run(model, open_set("made", made_catalogue(tmp_path, toml), str(tmp_path)), records=folder)["0"]
+    assert (set(found.metrics), model.asked) == ({"accuracy", "macro_f1"}, [])
+
+
 @pytest.mark.parametrize("change", ["weights", "task", "data", "shots"])
 def test_answers_of_other_weights_tasks_or_data_are_not_taken(tmp_path, one, change):
     folder = str(tmp_path / "evaluation")
