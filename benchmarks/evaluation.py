@@ -96,7 +96,7 @@ def forward_rate(model: CheckpointModel, batches: int) -> float:
 def main() -> None:
     """Measure and print."""
     documents = pages()
-    training = documents[:: max(1, len(documents) // 400)]
+    training = documents[:: max(1, len(documents) // 100)]
     encoder = Encoder(train_tokenizer(training, TokenizerSettings(vocabulary_size=VOCABULARY)))
     settings = ModelSettings()
     decoder = initialize(settings, VOCABULARY, jax.random.key(0))

@@ -81,18 +81,18 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
         "doc_to_choice": ["True", "False"],
         "doc_to_target": "{{['entailment', 'not_entailment'].index(label)}}",
     },
+    "wikitext2": {
+        "output_type": "loglikelihood_rolling",
+        "doc_to_text": "",
+        "doc_to_target": "{{text}}",
+        "metric_list": [{"metric": "word_perplexity"}, {"metric": "bits_per_byte"}],
+    },
     "blimp": CHOICE
     | {
         "doc_to_text": "",
         "target_delimiter": "",
         "doc_to_choice": "{{[sentence_good, sentence_bad]}}",
         "doc_to_target": "0",
-    },
-    "wikitext2": {
-        "output_type": "loglikelihood_rolling",
-        "doc_to_text": "",
-        "doc_to_target": "{{text}}",
-        "metric_list": [{"metric": "word_perplexity"}, {"metric": "bits_per_byte"}],
     },
 }
 """The harness's definition of each task, on our native files."""
