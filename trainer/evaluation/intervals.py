@@ -72,6 +72,6 @@ def bootstrap(
 
 
 def percentile_interval(replicates: np.ndarray) -> tuple[float, float]:
-    """Return the central 95 % of a bootstrap's scores."""
-    low, high = np.quantile(replicates, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    """Return the central 95 % of a bootstrap's scores; resamples that have none, for want of examples, are left out."""
+    low, high = np.nanquantile(replicates, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)

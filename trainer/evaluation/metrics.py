@@ -89,8 +89,9 @@ def _f1_row(shares: np.ndarray, gold: Sequence[int], positive: int) -> list[floa
 
 
 def percent_of_sums(sums: np.ndarray) -> np.ndarray:
-    """100 · Σ right / Σ examples."""
-    return 100 * sums[..., 0] / sums[..., 1]
+    """100 · Σ right / Σ examples; not a number where a resample holds none of them."""
+    with np.errstate(invalid="ignore"):
+        return 100 * sums[..., 0] / sums[..., 1]
 
 
 def _stereotypes_of_sums(sums: np.ndarray) -> np.ndarray:

@@ -76,6 +76,13 @@ def test_the_gap_of_a_model_that_follows_stereotypes_is_told_with_its_interval()
     assert guessed.gaps["pronoun"].low < guessed.gaps["pronoun"].score < guessed.gaps["pronoun"].high
 
 
+def test_a_gap_over_few_examples_has_an_interval_that_can_be_written():
+    gaps = run(guessing(), real_set("winogender", 12))["0"].gaps
+    assert set(gaps) == {"pronoun", "stereotype"}
+    for gap in gaps.values():
+        assert -100 <= gap.low <= gap.score <= gap.high <= 100
+
+
 def test_without_the_statistics_everything_else_is_told(tmp_path):
     shutil.copy(Path(real_sets(), "winogender.test.jsonl.gz"), tmp_path)
     found = run(choosing(0), open_set("winogender", catalogue(), str(tmp_path)))["0"]
