@@ -19,7 +19,11 @@ def task_scores(run_dir: str) -> dict[str, list[dict[str, Any]]] | None:
     summary = read_json(path) if exists(path) else {"tasks": {}, "means": {}}
     rows = [row for name, task in summary["tasks"].items() for row in _rows(name, task)]
     of_shots = summary["means"].items()
-    means = [{"name": name, "shots": shots, **mean} for shots, means in of_shots for name, mean in means.items()]
+    means = [
+        {"name": name, "shots": shots, **mean, "reference": {model: mean["reference"].get(model) for model in MODELS}}
+        for shots, by_name in of_shots
+        for name, mean in by_name.items()
+    ]
     return {"rows": rows, "means": means} if rows else None
 
 
