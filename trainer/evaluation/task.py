@@ -260,8 +260,7 @@ def _inherited(name: str, values: Mapping[str, dict[str, Any]], path: str) -> di
         return own
     _require(base, values, f"{path}: like", "tasks/")
     parent = _inherited(base, {key: value for key, value in values.items() if key != name}, path)
-    if "reference" not in own:
-        parent.pop("reference", None)
+    parent.pop("reference", None)  # published figures are of one task alone
     return merge(parent, own)
 
 

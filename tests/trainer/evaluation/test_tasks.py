@@ -54,6 +54,14 @@ def test_shots_are_the_papers_where_they_are_known_and_8_elsewhere():
     assert {task.shots for task in catalogue().tasks.values() if task.shots_of == "ours"} == {8}
 
 
+def test_published_figures_are_of_one_task_alone():
+    told = {name: task.reference for name, task in catalogue().tasks.items() if task.reference}
+    assert told["race_h"]["accuracy"]["glam"].of("0") is None
+    assert told["race_h"]["accuracy"]["glam"].of("1").score == 48.7
+    assert (set(told["openbookqa"]["accuracy"]), told["anli_r2"]["accuracy"]["glam"].zero) == ({"gpt3"}, None)
+    assert not {name for name in told if name.endswith("_dev")}
+
+
 def test_options_stand_in_their_contexts(tmp_path):
     (question,) = questions(tmp_path, [RECORD])
     assert question.contexts == ("Q: Who?\nA:",) * 3
