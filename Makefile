@@ -1,9 +1,10 @@
 # make demo    install into .venv if need be, run the whole system on real text, write report.html
 # make test    install if need be, run the whole test suite
 # make lint    style and types
+# make pod-check  compile the paper's models for their TPU slices (minutes, 5 GB): does a step fit?
 # make bench   install the peers if need be, measure speed and memory beside them, print one table (GLAM_CORPUS: your text)
 # make lock    resolve the locked set of packages again
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint pod-check bench lock clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -21,6 +22,10 @@ lint: $(READY_DEV)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+
+pod-check: $(READY_DEV)
+	$(VENV)/bin/glam compile --model 64B/64E --topology v4:8x8x16 --limit 24
+	$(VENV)/bin/glam compile configs/training/glam_1p7b_64e.toml --topology v4:4x4x8 --limit 24
 
 $(READY): pyproject.toml requirements.lock scripts/install.sh
 	scripts/install.sh $(VENV)

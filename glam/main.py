@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from glam.compiling import compile_step
 from glam.contamination import contamination
 from glam.difference import diff
 from glam.duplicates import duplicates
@@ -112,20 +113,38 @@ def train(
     peak: Annotated[
         float | None, typer.Option("--peak", help="FLOPs a second that MFU is a share of (known or measured if not).")
     ] = None,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(
+            "--coordinator",
+            envvar="GLAM_COORDINATOR",
+            help="Train in several processes: HOST:PORT of the first one; `auto` on TPU slices, Slurm, Kubernetes.",
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", envvar="GLAM_PROCESSES", min=1, help="How many processes there are.")
+    ] = None,
+    process: Annotated[
+        int | None, typer.Option("--process", envvar="GLAM_PROCESS", min=0, help="Number of this one, from 0.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a model on a dataset version.
 
     Before the first update it prints what the configuration means: sizes, twins, routing, memory, epochs. A run that
-    was stopped goes on from its last checkpoint; a finished one is returned at once. More: docs/training.md.
+    was stopped goes on from its last checkpoint; a finished one is returned at once. With several devices, set
+    mesh.data and mesh.model (docs/tpu.md). More: docs/training.md.
 
     Example: glam train configs/training/demo.toml --store store --run runs/first --set training.seed=1
     """
     from glam.training import Wanted, run_training
+    from trainer.processes import joined
 
     if not run and not dry_run:
         raise typer.BadParameter("give the folder of the run, or --dry-run", param_hint="--run")
-    answer = run_training(config, overrides or [], store, Wanted(None if dry_run else run, preflight, profile, peak))
+    wanted = Wanted(None if dry_run else run, preflight, profile, peak)
+    with joined(coordinator, processes, process):
+        answer = run_training(config, overrides or [], store, wanted)
     if as_json:
         show(answer)
     elif not dry_run:
@@ -204,6 +223,7 @@ app.command()(generate)
 app.command()(explain)
 app.command()(trace)
 app.command()(models)
+app.command(name="compile")(compile_step)
 app.command(context_settings=PASS_ON)(sources)
 
 

@@ -147,11 +147,16 @@ def plan_table(plan: Mapping[str, Any], store: str) -> None:
     )
     for arm in plan["arms"]:
         sizes = (f"{arm[name]:,}" for name in ("parameters", "active", "tokens"))
-        table.add_row(arm["name"], arm["version"], *sizes, f"{arm['flops'] / 1e15:.3f}")
+        table.add_row(arm["name"], arm["version"], *sizes, f"{arm['flops'] / 1e15:,.3f}")
     _print(table)
+    for arm in plan["arms"]:
+        if known := {name: epochs for name, epochs in arm["epochs"].items() if epochs is not None}:
+            say(f"{arm['name']} reads, in epochs: {', '.join(f'{name} {value:g}' for name, value in known.items())}")
+    if plan["chips"]:
+        say(f"On {plan['chips']:,} chips all runs, one after the other, take {plan['days']:,} days.")
     _console(sys.stderr, 80).print(
         f"{plan['runs']} runs over seeds {', '.join(map(str, plan['seeds']))}: {plan['tokens']:,} tokens, "
-        f"{plan['flops'] / 1e15:.3f} PFLOPs. Smallest difference that they tell with a power of 0.8, if seeds vary by "
+        f"{plan['flops'] / 1e15:,.3f} PFLOPs. Smallest difference that they tell with a power of 0.8, if seeds vary by "
         f"{plan['seed_deviation']:g}: {plan['detectable_effect']:g} bits per byte."
     )
 
@@ -256,3 +261,24 @@ def _fate(answer: Mapping[str, Any]) -> str:
 
 def _places(figure: float | None) -> str:
     return "-" if figure is None else f"{figure:.4f}"
+
+
+def compiled_table(step: Mapping[str, Any]) -> None:
+    """Print what a chip holds and sends for an update, on stdout."""
+    mesh, memory = step["mesh"], step["memory"]
+    print(
+        f"{step['name']} on {step['topology']}: {step['chips']:,} chips, mesh data {mesh['data']} × model "
+        f"{mesh['model']}, {step['tokens']:,} tokens a step"
+    )
+    table = _table("", ("memory of a chip", "GiB"), 1)
+    for part, size in memory.items():
+        table.add_row("of the chip's" if part == "chip" else part, f"{size / 2**30:.3f}")
+    _print_answer(table)
+    table = _table("", ("sent by a chip in a step", "times", "GiB"), 1)
+    for kind, sent in step["collectives"].items():
+        table.add_row(kind, f"{sent['times']:,}", f"{sent['bytes'] / 2**30:.3f}")
+    _print_answer(table)
+    print(
+        f"{step['flops']:.3e} FLOPs a step in closed form, at least {step['floor_seconds']:.3f} s at the chips' peak; "
+        f"compiled in {step['compile_seconds']:g} s with {step['resident_bytes'] / 2**30:.1f} GiB"
+    )

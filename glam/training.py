@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from glam.training_console import TrainingConsole
-from pipelines.progress import TerminalDisplay
+from pipelines.progress import Display, SilentDisplay, TerminalDisplay
 from pipelines.store.versions import Version, find_version
 from trainer.accounting import cost
 from trainer.config import ModelSettings, TrainingConfig, load_training_config
@@ -32,7 +32,8 @@ class Wanted:
 
 
 def run_training(config_path: str, overrides: Sequence[str], store: str, wanted: Wanted) -> dict[str, Any]:
-    """Say what a configuration means, train, and return what `glam train --json` prints."""
+    """Say what a configuration means, train, and return what `glam train --json` prints; of several processes, the
+    first one alone says and shows anything."""
     config = load_training_config(config_path, overrides)
     version = find_version(store, config.version)
     import jax
@@ -40,12 +41,14 @@ def run_training(config_path: str, overrides: Sequence[str], store: str, wanted:
     from glam.training_tables import training_plan_tables
     from trainer.loop import check_fit
     from trainer.plan import plan
+    from trainer.processes import is_first
 
-    display = TerminalDisplay()
+    display = TerminalDisplay() if is_first() else SilentDisplay()
     config = config.resolved(version.sequence_length, jax.default_backend())
     check_fit(config, version.sequence_length)
     meaning = plan(version, config)
-    training_plan_tables(meaning)
+    if is_first():
+        training_plan_tables(meaning)
     for warning in check_repetition(version, config):
         display.say(f"warning: {warning}")
     if wanted.run is None:
@@ -54,7 +57,7 @@ def run_training(config_path: str, overrides: Sequence[str], store: str, wanted:
 
 
 def _train(
-    version: Version, config: TrainingConfig, run: str, wanted: Wanted, display: TerminalDisplay
+    version: Version, config: TrainingConfig, run: str, wanted: Wanted, display: Display
 ) -> dict[str, Any]:
     from trainer.loop import train
     from trainer.peak import peak

@@ -166,6 +166,10 @@ def _optimizer_tree(state: AdafactorState) -> dict[str, Any]:
 
 
 def _abstract(tree: Any) -> Any:
-    """Return the shapes and types of a tree of arrays, on the default device."""
+    """Return the shapes and types of a tree of arrays, each where it is, or on the default device where it is none."""
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), tree)
+
+    def abstract(leaf: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or device)
+
+    return jax.tree.map(abstract, tree)

@@ -9,6 +9,7 @@ A training configuration is a TOML file:
     [training]                # TrainingSettings
     [stability]               # StabilitySettings
     [preflight]               # PreflightSettings
+    [mesh]                    # MeshSettings
 
 Defaults follow the GLaM paper and, where it is silent, its authors' public code; the sizes default to a model
 for study on a CPU.
@@ -236,6 +237,19 @@ class PreflightSettings(Settings):
         return self
 
 
+class MeshSettings(Settings):
+    """The devices of a run, `data` × `model` of them (`trainer.sharding`). It decides where things are computed, never
+    what: a run goes on from its checkpoints on another mesh.
+
+    Attributes:
+        data: parts in which batches, and the experts, are split.
+        model: parts in which heads, hidden widths and the vocabulary are split.
+    """
+
+    data: int = Field(default=1, ge=1)
+    model: int = Field(default=1, ge=1)
+
+
 class TrainingConfig(Settings):
     """Everything about a training but the data itself.
 
@@ -247,6 +261,7 @@ class TrainingConfig(Settings):
         training: see its class.
         stability: see its class.
         preflight: see its class; no part of what the run is.
+        mesh: see its class.
     """
 
     version: str = Field(min_length=1)
@@ -256,6 +271,7 @@ class TrainingConfig(Settings):
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     stability: StabilitySettings = Field(default_factory=StabilitySettings)
     preflight: PreflightSettings = Field(default_factory=PreflightSettings)
+    mesh: MeshSettings = Field(default_factory=MeshSettings)
 
     def changed(self, changes: Mapping[str, Any], place: str) -> TrainingConfig:
         """Return this configuration with other values.

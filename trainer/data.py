@@ -81,9 +81,10 @@ class TrainingData:
         except ValueError as error:
             raise GlamError(f"{version.url}: {error}") from error
 
-    def _payloads(self, step: int) -> list[bytes]:
-        payloads = [b""] * self._rows
-        for component, (rows, numbers) in self._order.places(step * self._rows, self._rows).items():
+    def _payloads(self, step: int, part: slice) -> list[bytes]:
+        first, end, _ = part.indices(self._rows)
+        payloads = [b""] * (end - first)
+        for component, (rows, numbers) in self._order.places(step * self._rows + first, end - first).items():
             read = self._records[component].payload
             for row, number in zip(rows.tolist(), numbers.tolist(), strict=True):
                 payloads[row] = read(number)
@@ -100,11 +101,11 @@ class TrainingData:
 
     def records(self, step: int) -> list[SequenceRecord]:
         """Return the records of the batch of `step` (from 0), row by row."""
-        return [decode_sequence(payload, self._token_dtype) for payload in self._payloads(step)]
+        return [decode_sequence(payload, self._token_dtype) for payload in self._payloads(step, slice(None))]
 
-    def batch(self, step: int) -> Batch:
-        """Return the batch of `step` (from 0)."""
-        tokens, bounds = self._reader.read(self._payloads(step))
+    def batch(self, step: int, part: slice = slice(None)) -> Batch:
+        """Return the batch of `step` (from 0), or a range of its rows, without reading the others."""
+        tokens, bounds = self._reader.read(self._payloads(step, part))
         return _batch(tokens.astype(np.int32), bounds)
 
 

@@ -7,6 +7,7 @@ seconds) are those of a run that was not. A finished run is returned at once.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -16,12 +17,14 @@ from pipelines.store.files import join
 from pipelines.store.verification import check_sizes
 from pipelines.store.versions import Version
 from trainer.checkpoints import Checkpoints, Retention
-from trainer.config import TrainingConfig
+from trainer.config import MeshSettings, TrainingConfig
 from trainer.mixture import check_repetition
 from trainer.origin import Origin
+from trainer.processes import is_first, losses_told, own_folder, wait_for_all
 from trainer.profile import Profile
 from trainer.run_folder import RunResult, finish_run, finished_result, open_run
-from trainer.session import OnStep, Session
+from trainer.session import EVENTS_FILE, METRICS_FILE, OnStep, Session
+from trainer.sharding import check_mesh
 
 
 def say_nothing(done: int, steps: int, record: dict[str, Any]) -> None:
@@ -66,17 +69,29 @@ def train(
     """
     config = config.resolved(version.sequence_length, jax.default_backend())
     check_fit(config, version.sequence_length)
+    check_mesh(config, version.vocabulary_size, version.sequence_length)
     if origin is None:
         check_repetition(version, config)
         check_sizes(version)
+    elif config.mesh != MeshSettings():
+        raise ConfigError("mesh: fine-tuning is for one device; set mesh.data and mesh.model to 1")
     seed = config.training.seed if seed is None else seed
-    run = open_run(run_dir, version, config, seed, origin)
-    if (result := finished_result(run, run_dir)) is not None:
-        return result
-    with Checkpoints(join(run_dir, "checkpoints"), retention(config)) as checkpoints:
-        session = Session(version, config, run_dir, seed, checkpoints, origin, profile)
-        result = session.run_to_the_end(on_step)
-    finish_run(run, result)
+    with losses_told():
+        if not is_first():
+            wait_for_all("the folder is the run's")
+        run = open_run(run_dir, version, config, seed, origin)
+        if is_first():
+            wait_for_all("the folder is the run's")
+        if (result := finished_result(run, run_dir)) is not None:
+            return result
+        with (
+            own_folder(run_dir, (METRICS_FILE, EVENTS_FILE)) as folder,
+            Checkpoints(join(run_dir, "checkpoints"), retention(config)) as checkpoints,
+        ):
+            session = Session(version, config, folder, seed, checkpoints, origin, profile)
+            result = replace(session.run_to_the_end(on_step), run_dir=run_dir)
+        if is_first():
+            finish_run(run, result)
     return result
 
 

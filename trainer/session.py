@@ -16,7 +16,6 @@ from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from pipelines.store.errors import GlamError, Terminated
@@ -32,14 +31,18 @@ from trainer.mixture import training_weights
 from trainer.model.parameters import Decoder, named_arrays
 from trainer.origin import Batches, Origin
 from trainer.prefetch import ReadAhead
+from trainer.processes import asked_to_stop
 from trainer.profile import Profile, Tracer
 from trainer.run_folder import RunResult
+from trainer.sharding import make_mesh, place_batch, whole_pieces
 from trainer.stability import EventLog, RollBack, Trouble, find_trouble, healthy_step
 from trainer.step import StepMetrics, TrainState, compiled_start, compiled_step
 from trainer.tensorboard import TensorBoard
 
 OnStep = Callable[[int, int, dict[str, Any]], None]
 """Called with the updates done, the updates in all, and the newest line of metrics."""
+
+METRICS_FILE, EVENTS_FILE = "metrics.jsonl", "events.jsonl"
 
 FINAL_STEPS = 20
 """Updates whose mean loss stands for the run's."""
@@ -70,16 +73,17 @@ class Session:
         self._started, self._cpu_started = time.monotonic(), time.process_time()
         self._config, self._run_dir, self._version = config, run_dir, version
         self._checkpoints, self._origin = checkpoints, origin
-        self._start = compiled_start(config.model, config.optimizer, version.vocabulary_size)
-        self._seed = jnp.int32(seed)
+        self._mesh = make_mesh(config.mesh)
+        self._start = compiled_start(config.model, config.optimizer, version.vocabulary_size, self._mesh)
+        self._seed = np.int32(seed)
         self._state, self._before = self._newest()
         self._step, self._passed, self._roll_backs = self._before.step, self._before.passed, self._before.roll_backs
         self._input_seconds = 0.0
         self._data: Batches = origin.data if origin else _version_data(version, config, seed)
         board = TensorBoard(run_dir, config.training.log_every)
-        self._metrics = MetricsFile(join(run_dir, "metrics.jsonl"), self._step, board)
+        self._metrics = MetricsFile(join(run_dir, METRICS_FILE), self._step, board)
         self._tracer = Tracer(run_dir, profile)
-        self._events = EventLog(join(run_dir, "events.jsonl"), self._roll_backs)
+        self._events = EventLog(join(run_dir, EVENTS_FILE), self._roll_backs)
         self._waiting: list[_Waiting] = []
 
     def _newest(self) -> tuple[Any, Progress]:
@@ -114,13 +118,15 @@ class Session:
         """
         settings = self._config.training
         with (
-            ReadAhead(self._data.batch) as batches,
+            ReadAhead(self._batch) as batches,
             _termination() as asked,
             closing(self._metrics),
             closing(self._tracer),
         ):
             while self._step < settings.steps:
                 self._update(batches)
+                if asked_to_stop(self._step):
+                    asked.set()
                 last = self._step == settings.steps
                 kept = last or (settings.checkpoint_every and self._step % settings.checkpoint_every == 0)
                 if kept or asked.is_set() or self._step % settings.log_every == 0:
@@ -140,17 +146,31 @@ class Session:
         self._checkpoints.wait()
         return self._result()
 
+    def _batch(self, number: int) -> Batch:
+        """Return a batch; on a mesh, read the rows alone that this process needs."""
+        data = self._data
+        if self._mesh is None:
+            return data.batch(number)
+        assert isinstance(data, TrainingData)  # fine-tuning has no mesh
+        rows, length = self._config.training.batch_rows, self._version.sequence_length
+        return place_batch(lambda part: data.batch(number, part), rows, length, self._mesh)
+
     def _update(self, batches: Callable[[int], Batch]) -> None:
         training = self._config.training
         program = compiled_step(
-            self._config.model, self._config.optimizer, training.steps, training.loss_chunk, training.micro_batches
+            self._config.model,
+            self._config.optimizer,
+            training.steps,
+            training.loss_chunk,
+            training.micro_batches,
+            self._mesh,
         )
         number, begun = self._step + self._passed, time.monotonic()
         batch = batches(number)
         if not self._waiting or self._waiting[-1].metrics.tokens.is_ready():  # else the device was busy all the while
             self._input_seconds += time.monotonic() - begun
         self._tracer.before(self._step + 1)
-        self._state, metrics = program(self._state, jnp.int32(self._step + 1), self._seed, batch)
+        self._state, metrics = program(self._state, np.int32(self._step + 1), self._seed, batch)
         self._step += 1
         self._tracer.after(self._step, metrics)
         self._waiting.append(_Waiting(metrics, number, time.monotonic() - self._started, self._input_seconds))
@@ -234,9 +254,12 @@ def _version_data(version: Version, config: TrainingConfig, seed: int) -> Traini
 
 @contextmanager
 def _termination() -> Iterator[threading.Event]:
-    """Return an event that SIGTERM sets instead of ending the process (in the main thread; elsewhere nothing does)."""
+    """Return an event that SIGTERM sets instead of ending the process (in the main thread; elsewhere nothing does).
+
+    Of several processes, it is JAX that takes the signal, so that all stop together (`trainer.processes`).
+    """
     asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or jax.process_count() > 1:
         yield asked
         return
     before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
@@ -250,7 +273,7 @@ def weights_hash(decoder: Decoder) -> str:
     """Return the sha256 (hex) of the parameters: name, shape and bytes of each, in order of name."""
     state = hashlib.sha256()
     for name, array in sorted(named_arrays(decoder).items()):
-        value = np.asarray(array)
-        state.update(f"{name} {value.shape} {value.dtype}\n".encode())
-        state.update(value.tobytes())
+        state.update(f"{name} {array.shape} {array.dtype}\n".encode())
+        for piece in whole_pieces(array):
+            state.update(piece.tobytes())
     return state.hexdigest()

@@ -11,16 +11,28 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from trainer import adafactor
 from trainer.adafactor import AdafactorState
 from trainer.batch import Batch
-from trainer.config import ModelSettings, OptimizerSettings
+from trainer.config import ModelSettings, OptimizerSettings, TrainingConfig
 from trainer.model.decoder import Routers
 from trainer.model.loss import Losses, losses, objective, totals
 from trainer.model.parameters import Decoder, initialize, is_stacked, named_arrays, with_arrays
 from trainer.model.routing import Draw
 from trainer.schedule import learning_rate
+from trainer.sharding import (
+    ACTIVATIONS,
+    constrain,
+    constrain_decoder,
+    constrain_optimizer,
+    constrain_whole,
+    decoder_specs,
+    on_mesh,
+    optimizer_specs,
+    placed,
+)
 
 
 class TrainState(NamedTuple):
@@ -58,20 +70,26 @@ ROUTING_PURPOSE = 1
 
 @cache
 def compiled_start(
-    model: ModelSettings, optimizer: OptimizerSettings, vocabulary_size: int
+    model: ModelSettings, optimizer: OptimizerSettings, vocabulary_size: int, mesh: Mesh | None = None
 ) -> Callable[..., TrainState]:
-    """Return the program that makes the first state from a seed."""
+    """Return the program that makes the first state from a seed: the same on any mesh."""
 
     def start(seed: jax.Array) -> TrainState:
         decoder = initialize(model, vocabulary_size, jax.random.key(seed))
-        return TrainState(decoder, adafactor.initial_state(named_arrays(decoder), is_stacked, optimizer))
+        state = TrainState(decoder, adafactor.initial_state(named_arrays(decoder), is_stacked, optimizer))
+        return _laid_out(state, optimizer)
 
-    return jax.jit(start)
+    return jax.jit(on_mesh(start, mesh))
 
 
 @cache
 def compiled_step(
-    model: ModelSettings, optimizer: OptimizerSettings, steps: int, loss_chunk: int, micro_batches: int = 1
+    model: ModelSettings,
+    optimizer: OptimizerSettings,
+    steps: int,
+    loss_chunk: int,
+    micro_batches: int = 1,
+    mesh: Mesh | None = None,
 ) -> Step:
     """Return the program of one update, which takes the state's memory: (state, number of the update from 1, seed,
     batch).
@@ -87,9 +105,33 @@ def compiled_step(
         skipped = ~jnp.isfinite(norm)
         new = _updated(state, gradients, rate, optimizer)
         kept = jax.tree.map(lambda before, after: jnp.where(skipped, before, after), state, new)
-        return kept, StepMetrics(parts, routers, jnp.sum(batch.counted), rate, norm, skipped)
+        told = StepMetrics(parts, routers, jnp.sum(batch.counted), rate, norm, skipped)
+        return _laid_out(kept, optimizer), constrain_whole(told)
 
-    return jax.jit(step, donate_argnums=0)
+    return jax.jit(on_mesh(step, mesh), donate_argnums=0)
+
+
+def abstract_arguments(
+    config: TrainingConfig, vocabulary_size: int, sequence_length: int, mesh: Mesh | None = None
+) -> tuple[TrainState, Any, Any, Batch]:
+    """Return what `compiled_step` takes, as shapes, types and places on the mesh: nothing is computed."""
+    state = jax.eval_shape(compiled_start(config.model, config.optimizer, vocabulary_size), 0)
+    size = (config.training.batch_rows, sequence_length)
+    tokens = jax.ShapeDtypeStruct(size, jnp.int32)
+    batch = Batch(tokens, tokens, tokens, jax.ShapeDtypeStruct(size, jnp.bool_))
+    number = jax.ShapeDtypeStruct((), jnp.int32)
+    if mesh is None:
+        return state, number, number, batch
+    decoder = placed(state.decoder, decoder_specs(state.decoder), mesh)
+    optimizer = placed(state.optimizer, optimizer_specs(state.optimizer, state.decoder, config.optimizer), mesh)
+    specs = Batch(*(ACTIVATIONS["BS"] for _ in batch))
+    return TrainState(decoder, optimizer), number, number, placed(batch, specs, mesh)
+
+
+def _laid_out(state: TrainState, settings: OptimizerSettings) -> TrainState:
+    """Return a state, each array where the table of `trainer.sharding` has it."""
+    optimizer = constrain_optimizer(state.optimizer, state.decoder, settings)
+    return TrainState(constrain_decoder(state.decoder), optimizer)
 
 
 def _routing_key(seed: jax.Array, number: jax.Array) -> jax.Array:
@@ -120,7 +162,7 @@ def _gradients(
         own = draw and draw._replace(first_group=number * groups)
         return jax.tree.map(jnp.add, sums, _told_and_gradients(differentiate(decoder, part, own))), None
 
-    parts = jax.tree.map(lambda array: array.reshape(micro_batches, -1, *array.shape[1:]), batch)
+    parts = jax.tree.map(lambda array: constrain(array.reshape(micro_batches, -1, *array.shape[1:]), "UBS"), batch)
     first = jax.tree.map(lambda array: array[0], parts)
     shapes = jax.eval_shape(lambda: _told_and_gradients(differentiate(decoder, first, draw)))
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
@@ -130,7 +172,7 @@ def _gradients(
 
 def _told_and_gradients(answer: tuple[tuple[jax.Array, Told], Decoder]) -> tuple[Told, Decoder]:
     (_, told), gradients = answer
-    return told, gradients
+    return told, constrain_decoder(gradients)
 
 
 def _updated(state: TrainState, gradients: Decoder, rate: jax.Array, settings: OptimizerSettings) -> TrainState:

@@ -9,10 +9,13 @@
     curated = ["wikipedia", "books", "news"]
     [arms.filtered]
     version = "filtered"                 # a dataset version of the corpus; [arms.NAME.model] etc. change the training
+    expected_tokens = { web = "7T" }     # in place of the corpus's, for a plan made before there is data
     [[comparisons]]
     a = "filtered"
     b = "random"
     claim = "Filtering picks better pages than chance does."
+    [slice]                              # of TPUs, if the plan is for one
+    topology = "v4:4x4x8"
 
 Importing this module does not import JAX.
 """
@@ -26,22 +29,33 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.config import CorpusConfig, Name
+from pipelines.config import Amount, CorpusConfig, Name
 from pipelines.store.configuration import ConfigError, Settings, load_settings, merge, read_toml, validate
+from pipelines.store.repetition import plan_repetition
 from trainer.ablation.statistics import Domain, detectable_effect
 from trainer.accounting import cost
 from trainer.config import TrainingConfig
+from trainer.pod.topology import parse_topology
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Arm(Settings):
-    """One arm: a dataset version, and what it changes of the training configuration."""
+    """One arm: a dataset version, what it changes of the training configuration, and the tokens of its components that
+    are expected otherwise than the corpus configuration says."""
 
     version: Name
+    expected_tokens: dict[Name, Amount] = Field(default_factory=dict)
     model: dict[str, Any] = Field(default_factory=dict)
     optimizer: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
+
+
+class Slice(Settings):
+    """The TPUs that each run has, for the plan: their topology, and which share of their peak is expected of them."""
+
+    topology: str
+    utilization: float = Field(default=0.3, gt=0, le=1)
 
 
 class Comparison(Settings):
@@ -69,6 +83,7 @@ class Study(Settings):
         curated: components whose held-out sources make up the domain `curated`, which the headline is about.
         seed_deviation: standard deviation of a paired difference over seeds (bits per byte) that the plan assumes.
         workers: processes that train side by side.
+        slice: the TPUs of a run, if it is planned for some.
     """
 
     name: Name
@@ -84,6 +99,7 @@ class Study(Settings):
     curated: list[Name] = Field(min_length=1)
     seed_deviation: float = Field(default=0.01, gt=0, allow_inf_nan=False)
     workers: int = Field(default=2, ge=1, le=256)
+    slice: Slice | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -129,8 +145,11 @@ def load_study(path: str, overrides: Sequence[str] = ()) -> LoadedStudy:
     corpus = validate(CorpusConfig, values, corpus_path).with_files_beside(corpus_path)
     base = validate(TrainingConfig, merge(read_toml(training_path), study.training_changes), training_path)
     trainings = {
-        name: base.changed(arm.model_dump(), f"{path}: arms.{name}") for name, arm in sorted(study.arms.items())
+        name: base.changed(arm.model_dump(exclude={"expected_tokens"}), f"{path}: arms.{name}")
+        for name, arm in sorted(study.arms.items())
     }
+    if study.slice is not None:
+        parse_topology(study.slice.topology)
     _refuse_unknown(path, "arms: version", (arm.version for arm in study.arms.values()), corpus.versions)
     _refuse_unknown(path, "curated", study.curated, corpus.mixture)
     return LoadedStudy(study, path, corpus, trainings)
@@ -147,12 +166,15 @@ def plan(loaded: LoadedStudy) -> dict[str, Any]:
     """Return what a study will do and cost, without doing it.
 
     Returns:
-        {study, question, arms: [{name, version, parameters, active, tokens, flops}], seeds, runs, tokens, flops,
-        detectable_effect, seed_deviation}: tokens and FLOPs of training, over all seeds; the smallest difference (bits
-        per byte) that the seeds tell with a power of 0.8 if differences vary by `seed_deviation`.
+        {study, question, arms: [{name, version, parameters, active, tokens, flops, epochs}], seeds, runs, tokens,
+        flops, chips, days, detectable_effect, seed_deviation}: tokens and FLOPs of training, over all seeds; epochs of
+        one run by component, null where nobody says how many tokens there are; chips of the slice and days that all
+        runs take on it, one after the other (null without one); the smallest difference (bits per byte) that the seeds
+        tell with a power of 0.8 if differences vary by `seed_deviation`.
     """
     study = loaded.study
     arms = [_planned(name, loaded) for name in study.arms]
+    flops = sum(arm["flops"] for arm in arms)
     return {
         "study": study.name,
         "question": study.question,
@@ -161,7 +183,8 @@ def plan(loaded: LoadedStudy) -> dict[str, Any]:
         "seeds": study.seeds,
         "runs": len(arms) * len(study.seeds),
         "tokens": sum(arm["tokens"] for arm in arms),
-        "flops": sum(arm["flops"] for arm in arms),
+        "flops": flops,
+        **_on_slice(flops, study.slice),
         "seed_deviation": study.seed_deviation,
         "detectable_effect": round(detectable_effect(len(study.seeds), study.seed_deviation), 4),
     }
@@ -180,7 +203,26 @@ def _planned(name: str, loaded: LoadedStudy) -> dict[str, Any]:
         "active": size.active,
         "tokens": tokens,
         "flops": tokens * size.training_flops,
+        "epochs": _epochs(name, loaded, rows * corpus.pack.sequence_length),
     }
+
+
+def _epochs(name: str, loaded: LoadedStudy, tokens: int) -> dict[str, float | None]:
+    """Return how often a run of an arm reads each component."""
+    mixture, arm = loaded.corpus.mixture, loaded.study.arms[name]
+    weights = loaded.trainings[name].mixture or {component: part.weight for component, part in mixture.items()}
+    available = {component: mixture[component].expected_tokens for component in weights} | arm.expected_tokens
+    uses = plan_repetition(weights, available, tokens, loaded.corpus.mixture_limits)
+    return {use.component: None if use.epochs is None else round(float(use.epochs), 4) for use in uses}
+
+
+def _on_slice(flops: int, part: Slice | None) -> dict[str, float | None]:
+    """Return chips, and days of all runs on them."""
+    if part is None:
+        return {"chips": None, "days": None}
+    topology = parse_topology(part.topology)
+    seconds = flops / (topology.chips * topology.chip.peak_flops * part.utilization)
+    return {"chips": topology.chips, "days": round(seconds / 86400, 1)}
 
 
 def domains(sources: dict[str, tuple[str, bool]], curated: Sequence[str]) -> list[Domain]:

@@ -18,6 +18,7 @@ import numpy as np
 from trainer.config import ModelSettings
 from trainer.model.normalization import rms_norm
 from trainer.model.parameters import Attention
+from trainer.sharding import constrain
 
 MASKED = -1e9
 
@@ -35,7 +36,7 @@ def projections(layer: Attention, x: jax.Array, settings: ModelSettings) -> tupl
 
     def project(weight: jax.Array) -> jax.Array:
         flat = weight.astype(x.dtype).reshape(width, -1)
-        return (rows @ flat).reshape(batch, length, settings.heads, settings.head_dim)
+        return constrain((rows @ flat).reshape(batch, length, settings.heads, settings.head_dim), "BSND")
 
     return project(layer.query[...]), project(layer.key[...]), project(layer.value[...])
 
@@ -53,12 +54,14 @@ def attend(
 
     `bias` (N, S, T) is added to the logits; `mask` (B or 1, S, T) is true where the query may see the key.
     """
-    logits = jnp.einsum("BSND,BTND->BNST", query, key, preferred_element_type=jnp.float32) + bias
+    logits = jnp.einsum("BSND,BTND->BNST", query, key, preferred_element_type=jnp.float32)
+    logits = constrain(logits + constrain(bias, "NST"), "BNST")
     weights = softmax(jnp.where(mask[:, None], logits, MASKED), settings.attention_extra_logit).astype(query.dtype)
     batch, length = query.shape[:2]
-    mixed = jnp.einsum("BNST,BTND->BSND", weights, value).reshape(batch * length, -1)
+    mixed = constrain(jnp.einsum("BNST,BTND->BSND", weights, value), "BSND").reshape(batch * length, -1)
     width = layer.norm[...].shape[-1]
-    return (mixed @ layer.output[...].astype(query.dtype).reshape(-1, width)).reshape(batch, length, width)
+    change = mixed @ layer.output[...].astype(query.dtype).reshape(-1, width)
+    return constrain(change.reshape(batch, length, width), "BSM")
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))

@@ -21,6 +21,7 @@ from trainer.model.feed_forward import gated_feed_forward, plain_feed_forward
 from trainer.model.normalization import rms_norm
 from trainer.model.parameters import Decoder, Layer, Mixture, PlainFeedForward
 from trainer.model.routing import Draw, RouterCounts, RouterLosses
+from trainer.sharding import constrain
 
 
 class Routers(NamedTuple):
@@ -59,7 +60,7 @@ def forward(
         x = x + attention(odd.attention, x, mask, settings)
         return x + feed_forward(odd, x, real, settings, capacity_factor, None)[0], router
 
-    x = decoder.embedding[...].astype(settings.activation_dtype)[ids]
+    x = constrain(decoder.embedding[...].astype(settings.activation_dtype)[ids], "BSM")
     x, routers = _through_pairs(_rematerialized(pair, settings), x, decoder, settings)
     return rms_norm(x, decoder.norm[...]), routers
 

@@ -21,6 +21,7 @@ from trainer.model.feed_forward import activation
 from trainer.model.normalization import rms_norm
 from trainer.model.parameters import Mixture
 from trainer.model.routing import Draw, RouterCounts, RouterLosses, Routing, route
+from trainer.sharding import constrain
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -44,18 +45,19 @@ def mixture(
         draw: of this layer, for the random policy for second experts; None sends all choices.
     """
     width = x.shape[-1]
-    rows = rms_norm(x, layer.norm[...]).reshape(-1, settings.group_size, width)
+    rows = constrain(rms_norm(x, layer.norm[...]).reshape(-1, settings.group_size, width), "GTM")
     real = real.reshape(-1, settings.group_size)
     routing, losses, counts = route(rows, layer.router[...], real, capacity_factor, settings.choices, draw)
     dispatcher = gather_mixture if settings.dispatcher == "gather" else einsum_mixture
     weights = layer.input[...].astype(x.dtype), layer.output[...].astype(x.dtype)
-    return dispatcher(rows, routing, *weights, activation(settings)).reshape(x.shape), losses, counts
+    change = constrain(dispatcher(rows, routing, *weights, activation(settings)), "GTM")
+    return constrain(change.reshape(x.shape), "BSM"), losses, counts
 
 
 def apply_experts(rows: jax.Array, input_: jax.Array, output: jax.Array, act: Activation) -> jax.Array:
     """Apply each expert to its rows: (E, rows, M) to (E, rows, M)."""
-    hidden = act(jnp.einsum("ERM,EMH->ERH", rows, input_))
-    return jnp.einsum("ERH,EHM->ERM", hidden, output)
+    hidden = act(constrain(jnp.einsum("ERM,EMH->ERH", constrain(rows, "ERM"), input_), "ERH"))
+    return constrain(jnp.einsum("ERH,EHM->ERM", hidden, output), "ERM")
 
 
 def einsum_mixture(x: jax.Array, routing: Routing, input_: jax.Array, output: jax.Array, act: Activation) -> jax.Array:
@@ -63,11 +65,11 @@ def einsum_mixture(x: jax.Array, routing: Routing, input_: jax.Array, output: ja
     experts, capacity = input_.shape[0], routing.capacity
     expert = jax.nn.one_hot(routing.expert, experts, dtype=x.dtype)
     slot = jax.nn.one_hot(routing.slot, capacity, dtype=x.dtype)  # a dropped choice has a slot beyond C: a row of zeros
-    dispatch = jnp.einsum("GTKE,GTKC->GTEC", expert, slot)
-    combine = jnp.einsum("GTKE,GTKC,GTK->GTEC", expert, slot, routing.gate.astype(x.dtype))
+    dispatch = constrain(jnp.einsum("GTKE,GTKC->GTEC", expert, slot), "GTEC")
+    combine = constrain(jnp.einsum("GTKE,GTKC,GTK->GTEC", expert, slot, routing.gate.astype(x.dtype)), "GTEC")
     rows = jnp.einsum("GTEC,GTM->EGCM", dispatch, x).reshape(experts, -1, x.shape[-1])
     outputs = apply_experts(rows, input_, output, act).reshape(experts, -1, capacity, x.shape[-1])
-    return jnp.einsum("GTEC,EGCM->GTM", combine, outputs)
+    return jnp.einsum("GTEC,EGCM->GTM", combine, constrain(outputs, "EGCM by group"))
 
 
 def gather_mixture(x: jax.Array, routing: Routing, input_: jax.Array, output: jax.Array, act: Activation) -> jax.Array:

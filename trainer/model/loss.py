@@ -17,6 +17,7 @@ from trainer.config import ModelSettings
 from trainer.model.decoder import Routers, forward
 from trainer.model.parameters import Decoder
 from trainer.model.routing import Draw
+from trainer.sharding import constrain
 
 
 class Losses(NamedTuple):
@@ -47,14 +48,17 @@ def token_losses(decoder: Decoder, hidden: jax.Array, targets: jax.Array, chunk:
     """
 
     def of_rows(rows: jax.Array, wanted: jax.Array) -> tuple[jax.Array, jax.Array]:
-        log_partition = jax.nn.logsumexp(logits(decoder, rows), axis=-1)
+        log_partition = jax.nn.logsumexp(constrain(logits(decoder, rows), "RV"), axis=-1)
         return log_partition - _logits_of(decoder, rows, wanted), log_partition
 
     if chunk == 0 or chunk >= hidden.shape[0]:
         return of_rows(hidden, targets)
-    pieces = hidden.reshape(-1, chunk, hidden.shape[-1]), targets.reshape(-1, chunk)
+    # Piece n takes every (rows / chunk)-th row from the n-th: so each has rows of every device that holds some.
+    pieces = jax.tree.map(
+        lambda array: jnp.moveaxis(array.reshape(chunk, -1, *array.shape[1:]), 1, 0), (hidden, targets)
+    )
     entropy, log_partition = jax.lax.map(jax.checkpoint(lambda piece: of_rows(*piece)), pieces)
-    return entropy.reshape(-1), log_partition.reshape(-1)
+    return entropy.T.reshape(-1), log_partition.T.reshape(-1)
 
 
 def _logits_of(decoder: Decoder, hidden: jax.Array, ids: jax.Array) -> jax.Array:

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from trainer.sharding import constrain
+
 GATE_EPSILON = 1e-9
 
 
@@ -111,7 +113,7 @@ def route(
     experts = router.shape[-1]
     capacity = expert_capacity(x.shape[1], experts, factor)
     logits = jnp.einsum("GTM,ME->GTE", x.astype(jnp.float32), router, precision=jax.lax.Precision.HIGHEST)
-    shares = jax.nn.softmax(logits, axis=-1)
+    shares = jax.nn.softmax(constrain(logits, "GTE"), axis=-1)
     expert, gate = _choose(shares, choices)
     sent = _sent(gate, real, draw)
     chosen = [jax.nn.one_hot(expert[..., k], experts, dtype=jnp.int32) * sent[..., k, None] for k in range(choices)]
