@@ -39,6 +39,19 @@ def test_any_batch_is_the_same_whenever_it_is_asked_for(version):
     assert not np.array_equal(TrainingData(version, 4, 8).batch(0).inputs, forwards[0].inputs)
 
 
+def test_rows_of_a_batch_are_read_without_the_others(version, monkeypatch):
+    data, read = TrainingData(version, 6, 7), []
+    payload = Records.payload
+    monkeypatch.setattr(Records, "payload", lambda self, number: read.append(number) or payload(self, number))
+    for step in (0, 166):  # the second one crosses the end of the first 1,000 rows
+        whole = data.batch(step)
+        for part in (slice(0, 2), slice(2, 6), slice(5, 6)):
+            read.clear()
+            for rows, all_rows in zip(data.batch(step, part), whole, strict=True):
+                assert np.array_equal(rows, all_rows[part])
+            assert len(read) == part.stop - part.start
+
+
 def test_two_versions_that_differ_in_web_share_all_other_rows(version, other_version):
     one, other = TrainingData(version, 5, 7), TrainingData(other_version, 5, 7)
     books = {record.tokens.tobytes() for record in Records(version.components["books"].shards, version.token_dtype)}
