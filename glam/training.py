@@ -56,9 +56,7 @@ def run_training(config_path: str, overrides: Sequence[str], store: str, wanted:
     return {"plan": meaning, **_train(version, config, wanted.run, wanted, display)}
 
 
-def _train(
-    version: Version, config: TrainingConfig, run: str, wanted: Wanted, display: Display
-) -> dict[str, Any]:
+def _train(version: Version, config: TrainingConfig, run: str, wanted: Wanted, display: Display) -> dict[str, Any]:
     from trainer.loop import train
     from trainer.peak import peak
     from trainer.preflight import preflight, small_config

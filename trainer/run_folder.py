@@ -3,8 +3,8 @@
 run.json: {"format": 1, "kind": "run", "finished": bool, "fingerprint", "version": {"id", "name"}, "seed", "config":
 {…}, "code", "libraries": {…}, "cost": {…}, "result": null or {…}}. `config` is the whole configuration as it was
 decided for the version and the backend (`TrainingConfig.resolved`); the fingerprint covers what decides the weights:
-version id, seed, settings, code and libraries, but not how often the run reports, how many checkpoints stay,
-nor the mesh, which changes the order of float32 sums alone. How often it makes checkpoints counts where it may go back to one.
+version id, seed, settings, code and libraries, but not how often the run reports, how many checkpoints stay, nor the
+mesh, which changes the order of float32 sums alone. How often it makes checkpoints counts where it may go back to one.
 """
 
 from __future__ import annotations

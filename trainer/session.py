@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from pipelines.store.errors import GlamError, Terminated

@@ -8,6 +8,7 @@ In, on stdin: {"config", "vocabulary_size", "sequence_length", "topology"} as JS
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import subprocess
@@ -45,9 +46,9 @@ def compile_step(
 
     Returns:
         {"topology", "chips", "mesh", "model", "training", "tokens", "memory": {"parameters", "moments", "batch",
-        "outputs", "temporaries", "program", "total", "chip"} in bytes of a chip, "collectives": {KIND: {"times",
-        "bytes"}}, "flops": of a step, "floor_seconds", "compile_seconds", "resident_bytes"}. `outputs` are those that
-        take no input's place; the floor is the FLOPs over the peak of all chips.
+        "outputs", "temporaries", "program", "padding", "total", "chip"} in bytes of a chip, "collectives": {KIND:
+        {"times", "bytes"}}, "flops": of a step, "floor_seconds", "compile_seconds", "resident_bytes"}. `outputs` are
+        those that take no input's place; the floor is the FLOPs over the peak of all chips.
 
     Raises:
         GlamError: when the compiler is not installed, or refuses.
@@ -117,8 +118,6 @@ def compiled(config: TrainingConfig, vocabulary_size: int, sequence_length: int,
 
 def _memory(analysis: Any, arguments: Any, topology: Topology) -> dict[str, int]:
     """Return the bytes of a chip by part."""
-    import math
-
     import jax
 
     def on_a_chip(tree: Any) -> int:
