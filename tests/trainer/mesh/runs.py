@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from pipelines.store.versions import Version
 from tests.trainer.mesh.fake_devices import HERE, ROOT, environment
 from trainer.metrics import read_metrics
 
@@ -28,6 +29,17 @@ batch_rows = 4
 checkpoint_every = 6
 log_every = 1
 """
+
+SAME = ("step", "batch", "tokens")
+"""What no mesh changes."""
+
+ROUNDING = 2e-4
+"""Relative: what another order of float32 sums leaves after 24 updates; another batch differs by some percent."""
+
+
+def store_of(version: Version) -> Path:
+    """Return the store that a version lies in."""
+    return Path(version.url).parents[1]
 
 
 def start(

@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from pipelines.store.errors import TERMINATED
-from tests.trainer.mesh.runs import CONFIG, STEPS, end, records, start
-from trainer.config import load_training_config
-from trainer.loop import train
+from tests.trainer.mesh.runs import ROUNDING, SAME, STEPS, end, records, start, store_of
 from trainer.run_folder import read_run
-
-SAME = ("step", "batch", "tokens")
-ROUNDING = 2e-4
-"""Relative: what another order of float32 sums leaves after 24 updates; another batch differs by some percent."""
-
-
-@pytest.fixture(scope="module")
-def alone(version, tmp_path_factory):
-    """One device, never stopped."""
-    folder = tmp_path_factory.mktemp("alone")
-    (folder / "training.toml").write_text(CONFIG)
-    train(version, load_training_config(str(folder / "training.toml")), str(folder / "run"))
-    return records(folder / "run")
-
-
-def store_of(version) -> Path:
-    return Path(version.url).parents[1]
 
 
 def test_from_eight_devices_to_four_to_one(version, alone, tmp_path):

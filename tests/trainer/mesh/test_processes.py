@@ -10,8 +10,7 @@ import pytest
 
 from pipelines.store.configuration import ConfigError
 from pipelines.store.errors import TERMINATED
-from tests.trainer.mesh.runs import STEPS, end, records, start_pair, wait_for_lines
-from tests.trainer.mesh.test_other_mesh import ROUNDING, SAME, alone, store_of  # noqa: F401
+from tests.trainer.mesh.runs import ROUNDING, SAME, STEPS, end, records, start_pair, store_of, wait_for_lines
 from trainer.checkpoints import Checkpoints
 from trainer.config import TrainingConfig
 from trainer.model.parameters import named_arrays
@@ -56,7 +55,7 @@ def test_when_one_process_is_killed_the_other_ends_with_the_reason(pair):
     assert "Traceback" not in said
 
 
-def test_both_go_on_and_the_run_is_that_of_one_process(pair, alone):  # noqa: F811
+def test_both_go_on_and_the_run_is_that_of_one_process(pair, alone):
     run_dir, told = pair
     assert [code for code, _ in told["ended"]] == [0, 0], told["ended"]
     assert read_run(str(run_dir))["finished"]
