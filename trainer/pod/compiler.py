@@ -86,7 +86,7 @@ def compiled(config: TrainingConfig, vocabulary_size: int, sequence_length: int,
     from trainer.sharding import check_mesh, make_mesh
     from trainer.step import abstract_arguments, compiled_step
 
-    config = on_tpu(config)
+    config = config.resolved(sequence_length, "tpu")
     check_mesh(config, vocabulary_size, sequence_length)
     devices = topologies.get_topology_desc(**topology.description()).devices
     mesh = make_mesh(config.mesh, devices)
@@ -115,13 +115,6 @@ def compiled(config: TrainingConfig, vocabulary_size: int, sequence_length: int,
         "compile_seconds": round(seconds, 1),
         "resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
-
-
-def on_tpu(config: TrainingConfig) -> TrainingConfig:
-    """Return a configuration with what is left to the backend decided as on a TPU."""
-    if config.model.layer_loop != "auto":
-        return config
-    return config.changed({"model": {"layer_loop": "scan"}}, "layer_loop")
 
 
 def _memory(analysis: Any, arguments: Any, topology: Topology) -> dict[str, int]:

@@ -14,7 +14,7 @@ from pipelines.store.errors import GlamError
 from trainer.accounting import cost
 from trainer.config import load_training_config
 from trainer.family import FAMILY
-from trainer.pod.compiler import compile_step, on_tpu
+from trainer.pod.compiler import compile_step
 from trainer.pod.layout import default_mesh, pod_config
 from trainer.pod.topology import parse_topology
 
@@ -123,6 +123,6 @@ def test_the_command_prints_table_and_json_and_holds_to_the_limit(monkeypatch):
 def test_the_training_of_the_data_quality_study_is_the_paper_s_size_on_its_slice():
     config = load_training_config(str(ROOT / "configs" / "training" / "glam_1p7b_64e.toml"))
     same = pod_config("1.7B/64E", parse_topology("v4:4x4x8"))
-    assert on_tpu(config).model == same.model
+    assert config.resolved(1024, "tpu").model == same.model
     assert (config.mesh, config.training.batch_rows) == (same.mesh, same.training.batch_rows)
     assert cost(config.model, FAMILY["1.7B/64E"].vocabulary, 1024).parameters == pytest.approx(27e9, rel=0.01)
