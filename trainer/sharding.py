@@ -97,12 +97,9 @@ def make_mesh(settings: MeshSettings, devices: Sequence[Any] | None = None) -> M
             f"{len(devices)} in {processes} {'process' if processes == 1 else 'processes'}; set mesh.data and "
             "mesh.model so that their product is the number of devices"
         )
-    try:
-        grid = mesh_utils.create_device_mesh((settings.data, settings.model), devices=devices[:wanted])
-    except NotImplementedError as error:
-        raise ConfigError(
-            f"mesh: data = {settings.data} × model = {settings.model} cannot be laid on these chips ({error})"
-        ) from error
+    grid = mesh_utils.create_device_mesh(
+        (settings.data, settings.model), devices=devices[:wanted], allow_split_physical_axes=True
+    )
     return Mesh(grid, (DATA, MODEL), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
