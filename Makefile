@@ -4,7 +4,8 @@
 # make pod-check  compile the paper's models for their TPU slices (minutes, 5 GB): does a step fit?
 # make bench   install the peers if need be, measure speed and memory beside them, print one table (GLAM_CORPUS: your text)
 # make lock    resolve the locked set of packages again
-.PHONY: demo test lint pod-check bench lock clean
+.PHONY: demo test lint faults pod-check bench lock clean
+# make faults  damage files, kill processes, fill disks; print what came of each as a table
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -26,6 +27,9 @@ lint: $(READY_DEV)
 pod-check: $(READY_DEV)
 	$(VENV)/bin/glam compile --model 64B/64E --topology v4:8x8x16 --limit 24
 	$(VENV)/bin/glam compile configs/training/glam_1p7b_64e.toml --topology v4:4x4x8 --limit 24
+
+faults: $(READY_DEV)
+	$(VENV)/bin/python -m tests.faults
 
 $(READY): pyproject.toml requirements.lock scripts/install.sh
 	scripts/install.sh $(VENV)

@@ -101,7 +101,9 @@ class TableWriter:
     def __init__(self, url: str, schema: pa.Schema) -> None:
         self.rows = 0
         self._file = AtomicFile(url)
-        self._writer = pq.ParquetWriter(self._file, schema, compression="zstd", write_statistics=False)
+        self._writer = pq.ParquetWriter(
+            self._file, schema, compression="zstd", write_statistics=False, write_page_checksum=True
+        )
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Write a row group: ROW_GROUP_ROWS rows, the last may have fewer; none where there is no row."""
@@ -139,7 +141,7 @@ def read_table(url: str, columns: Sequence[str] | None = None) -> pa.Table:
     """
     try:
         with open_read(url) as file:
-            return pq.read_table(file, columns=list(columns) if columns else None)
+            return pq.read_table(file, columns=list(columns) if columns else None, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise damaged(url, error) from error
 
@@ -186,7 +188,7 @@ def read_batches(
 
 def _open_table(files: ExitStack, url: str) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(files.enter_context(open_read(url)))
+        return pq.ParquetFile(files.enter_context(open_read(url)), page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise damaged(url, error) from error
 

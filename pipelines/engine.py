@@ -22,6 +22,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from pipelines.progress import Display, SilentDisplay, Watch
 from pipelines.store.errors import GlamError
 from pipelines.store.files import open_read, read_bytes, write_bytes
+from pipelines.worker_process import deaths_told
 
 LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner")
 REFUSED_RUNNERS = {"DaskRunner": "it lost documents without an error in Beam 2.77"}
@@ -102,7 +103,7 @@ class Engine:
         pipeline = beam.Pipeline(runner=runner, options=options)
         build(pipeline)
         try:
-            with Watch(self.display, label, total, unit):
+            with Watch(self.display, label, total, unit), deaths_told() as deaths:
                 result = pipeline.run()
                 state = result.wait_until_finish()
         except GlamError as error:
@@ -112,6 +113,8 @@ class Engine:
             last = lines[-1] if lines else type(error).__name__
             if last.startswith("KeyboardInterrupt"):
                 raise KeyboardInterrupt from None
+            if deaths:
+                raise EngineError(f"{label}: {deaths[0]}") from error
             raise EngineError(f"{label}: {_without_beam(last)} (GLAM_TRACEBACK=1 shows the stack trace)") from error
         if state not in (None, "DONE"):
             raise EngineError(f"the job {label!r} ended in state {state}; the runner's log says why")

@@ -40,7 +40,7 @@ from pipelines.sources.errors import SourceError
 from pipelines.sources.locate import fill_data, locate, locate_pattern
 from pipelines.sources.record import Quarantined, Record, Skipped, Used
 from pipelines.sources.registry import READERS
-from pipelines.store.files import digest_file, join, size_of, write_bytes
+from pipelines.store.files import digest_file, is_folder, join, size_of, write_bytes
 from pipelines.store.hashing import part_name, sha256_json, shard_of
 from pipelines.store.ledger import build_ledger, check_extraction
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
@@ -191,6 +191,8 @@ def run(
                 computed[source] = _finish(corpus.config, source, stages[source], outcome)
             except SourceError as error:
                 refused.append(str(error))
+            for url in sorted(result["url"] for result in results[source] if result.get("counts") == []):
+                corpus.engine.display.say(f"  source {source}: {url} has no records")
     if refused:
         raise SourceError("\n".join(refused))
     stages_of = {}
@@ -208,7 +210,7 @@ def find_files(config: CorpusConfig) -> tuple[dict[str, list[str]], dict[str, li
     """Return the files of each source, and the patterns that matched nothing.
 
     Raises:
-        SourceError: when no pattern of any source matches a file.
+        SourceError: when no pattern of any source matches a file, or one names a folder.
     """
     files: dict[str, list[str]] = {}
     missing: dict[str, list[str]] = {}
@@ -217,6 +219,11 @@ def find_files(config: CorpusConfig) -> tuple[dict[str, list[str]], dict[str, li
         for pattern in settings.files:
             found = locate_pattern(fill_data(pattern, config.data))
             urls.update(found)
+            if not found and is_folder(fill_data(pattern, config.data)):
+                raise SourceError(
+                    f"source {source}: {fill_data(pattern, config.data)} is a folder; name the files in it (DIR/*), or "
+                    "put the file back"
+                )
             if not found:
                 missing.setdefault(source, []).append(pattern)
         if urls:

@@ -56,7 +56,7 @@ def read_shingle_sets(documents_url: str, rows: NDArray[np.int64], width: int) -
     """
     try:
         with open_read(documents_url) as file:
-            parquet = pq.ParquetFile(file)
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
             if len(rows) and rows[-1] >= parquet.metadata.num_rows:
                 raise StoreError(f"{documents_url}: row {rows[-1]} is missing; delete its stage's folder, build again")
             start = 0

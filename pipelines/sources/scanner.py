@@ -7,6 +7,7 @@ damage.
 from __future__ import annotations
 
 import re
+import sys
 from collections import deque
 from collections.abc import Iterable
 
@@ -102,26 +103,29 @@ class Scanner:
         """Read a line with its line feed; without it where damage, the end of the file or `limit` came first."""
         return self.read_until(b"\n", limit)
 
-    def skip_to(self, pattern: re.Pattern[bytes], width: int) -> int:
-        """Move to where `pattern` next matches, or to damage or the end; return the bytes passed over.
+    def skip_to(self, pattern: re.Pattern[bytes], width: int, limit: int | None = None) -> int:
+        """Move to where `pattern` next matches, or to damage, the end or behind `limit` bytes; return the bytes passed
+        over.
 
         Args:
             pattern: what to look for.
             width: the most bytes that a match can have.
+            limit: bytes in which a whole match must lie; None: no limit.
         """
         passed = 0
         while True:
-            found = pattern.search(self._buffer)
+            left = sys.maxsize if limit is None else limit - passed
+            found = pattern.search(self._buffer, 0, left)
             # A match that begins in the last `width` bytes could grow with the next block, so those wait for it; no
             # other match does, or the buffer would grow by a block with every short record.
-            settled = len(self._buffer) - width
-            if found is None or found.start() > settled:
+            settled = min(len(self._buffer), left) - width
+            if (found is None or found.start() > settled) and len(self._buffer) < left:
                 if self._fill(max(len(self._buffer), width) + 1):
                     self._drop(max(0, settled))
                     passed += max(0, settled)
                     continue
-                found = pattern.search(self._buffer)
-            step = found.start() if found else len(self._buffer)
+                found = pattern.search(self._buffer, 0, left)
+            step = found.start() if found else min(len(self._buffer), left)
             self._drop(step)
             return passed + step
 

@@ -21,6 +21,10 @@ from pipelines.sources.scanner import Scanner
 _VERSION = re.compile(rb"WARC/[01]\.[0-9]{1,2}\r?\n")
 _VERSION_WIDTH = len(b"WARC/1.10\r\n")
 _SWALLOWED = re.compile(rb"\r?\n\r?\n(WARC/[01]\.[0-9]{1,2}\r?\n)")
+_SWALLOWED_WIDTH = len(b"\r\n\r\n") + _VERSION_WIDTH
+_NEXT = re.compile(rb"[\r\n]*(?:WARC/|\Z)")
+_NEXT_WIDTH = 1 << 6
+_LENGTH = re.compile("[0-9]{1,18}")
 _MAX_HEADER_BYTES = 1 << 16
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 
@@ -70,39 +74,50 @@ class WarcReader(Reader):
         size = header.get("content-length")
         if damage := None if header.raw.endswith(b"\n") else scanner.take_damage():
             return damaged(offset, len(header.raw), damage)
-        if not size.isdecimal() or not header.get("warc-type"):
-            detail = f"WARC-Type {header.get('warc-type')!r}, Content-Length {size!r}"
+        if not _LENGTH.fullmatch(size) or not header.get("warc-type"):
+            detail = f"WARC-Type {header.get('warc-type')!r}, Content-Length {size!r:.40}"
             return Record(offset, len(header.raw), Quarantined("bad_warc_header", detail))
         kind = header.get("warc-type").lower()
-        if kind not in ("response", "conversion") or int(size) > self.options.max_record_bytes:
-            passed = scanner.skip(int(size))
-            reason = TOO_LARGE if kind in ("response", "conversion") else f"warc_{kind}"
+        wanted = kind in ("response", "conversion")
+        if int(size) > self.options.max_record_bytes:
+            passed = scanner.skip_to(_SWALLOWED, _SWALLOWED_WIDTH, int(size))
             problem = self._problem_after(scanner, offset, header, passed, int(size))
+            reason = TOO_LARGE if wanted else f"warc_{kind}"
             return problem or Record(offset, len(header.raw) + passed, Skipped(reason), header.native_key)
         body = scanner.read(int(size))
         if problem := self._problem_after(scanner, offset, header, len(body), int(size), body):
             return problem
+        if not wanted:
+            return Record(offset, len(header.raw) + len(body), Skipped(f"warc_{kind}"), header.native_key)
         return self._used(offset, header, body)
 
     def _problem_after(
         self, scanner: Scanner, offset: int, header: _Header, got: int, size: int, body: bytes = b""
     ) -> Record | None:
-        """Return the quarantined record where the body is not followed by the line ends that close a record."""
+        """Return the quarantined record where the body is not followed by the line ends that close a record.
+
+        A record that begins within the bytes of such a body is read next. Within a body that is too large to be held
+        the first that begins is taken for one at once, since there is no way back.
+        """
         raw_bytes = len(header.raw) + got
-        following = scanner.peek(2)
-        if not following and (damage := scanner.take_damage()):
+        following = scanner.peek(_NEXT_WIDTH)
+        if got == size and not following and (damage := scanner.take_damage()):
             return damaged(offset, raw_bytes, damage)
-        if got < size:
-            detail = f"the file ends after {got} of {size} bytes of the body"
-            return Record(offset, raw_bytes, Quarantined("truncated_record", detail), header.native_key)
-        if following[:1] in (b"\r", b"\n", b"") or scanner.peek(5) == b"WARC/":
+        if got == size and _NEXT.match(following):
             return None
+        detail = f"no record ends after the {size} bytes of Content-Length"
         if swallowed := _SWALLOWED.search(body):
             scanner.push_back(body[swallowed.start(1) :])
             raw_bytes -= len(body) - swallowed.start(1)
+        elif got == size and following.startswith((b"\r\n\r\n", b"\n\n")):
+            return None  # what follows is garbage
+        elif not following and (damage := scanner.take_damage()):
+            return damaged(offset, raw_bytes, damage)
+        elif not following:
+            detail = f"the file ends after {got} of {size} bytes of the body"
+            return Record(offset, raw_bytes, Quarantined("truncated_record", detail), header.native_key)
         else:
             raw_bytes += scanner.skip_to(_VERSION, _VERSION_WIDTH)
-        detail = f"no record ends after the {size} bytes of Content-Length"
         return Record(offset, raw_bytes, Quarantined("bad_content_length", detail), header.native_key)
 
     def _used(self, offset: int, header: _Header, body: bytes) -> Record:

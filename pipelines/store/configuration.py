@@ -16,6 +16,9 @@ from pipelines.store.errors import GlamError
 
 T = TypeVar("T", bound=BaseModel)
 
+FORMAT = 1
+"""Of configurations: a file may say `format = 1` at its top; one of a later format is refused as such."""
+
 
 class ConfigError(GlamError):
     """A configuration is refused; the message names file, key, value, constraint and remedy."""
@@ -62,17 +65,26 @@ def _keep_text(model: type[T], values: dict[str, Any], overrides: Sequence[str])
 
 
 def read_toml(path: str) -> dict[str, Any]:
-    """Read a TOML file.
+    """Read a TOML file; its `format` is checked and taken out.
 
     Raises:
-        ConfigError: when it cannot be read or is not TOML.
+        ConfigError: when it cannot be read, is not TOML or is of a later format.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
+    _check_format(values.pop("format", FORMAT), path)
+    return values
+
+
+def _check_format(number: Any, path: str) -> None:
+    if not isinstance(number, int) or number < 1:
+        raise ConfigError(f"{path}: format: a number from 1 on (given: {number!r:.80}); take it out or write {FORMAT}")
+    if number > FORMAT:
+        raise ConfigError(f"{path}: format {number}, this program reads up to {FORMAT}; install a newer version of it")
 
 
 def apply_override(values: dict[str, Any], override: str, path: str) -> None:
@@ -120,6 +132,6 @@ def validate(model: type[T], values: Mapping[str, Any], path: str) -> T:
             shown = f" (given: {repr(problem['input'])[:80]})" if not isinstance(problem["input"], dict) else ""
             message = problem["msg"].removeprefix("Value error, ")
             if problem["type"] == "extra_forbidden":
-                message = "there is no such key; remove it or mend its name"
+                message = "there is no such key; mend its name, remove it, or install the newer version that has it"
             lines.append(f"{path}: {key}: {message}{shown}")
         raise ConfigError("\n".join(lines)) from None

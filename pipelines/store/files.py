@@ -15,6 +15,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -73,6 +74,14 @@ def exists(url: str) -> bool:
         return Path(local_path(url)).is_file()
     remote, path = filesystem(url)
     return bool(remote.isfile(path))
+
+
+def is_folder(url: str) -> bool:
+    """Tell whether there is a folder at `url`."""
+    if is_local(url):
+        return Path(local_path(url)).is_dir()
+    remote, path = filesystem(url)
+    return bool(remote.isdir(path))
 
 
 def open_read(url: str) -> IO[bytes]:
@@ -178,6 +187,12 @@ def digest_file(url: str, on_bytes: Callable[[int], object] | None = None) -> Fi
     return FileDigest(size, state.hexdigest())
 
 
+def unwritable(url: str, error: OSError) -> StoreError:
+    """Return the error that names a file which cannot be written."""
+    reason = error.strerror or str(error)
+    return StoreError(f"{url}: cannot be written ({reason}); make room, mend permissions or choose another folder")
+
+
 class AtomicFile(io.RawIOBase):
     """A file that appears at its url, complete and hashed, when it is closed without an error.
 
@@ -198,7 +213,7 @@ class AtomicFile(io.RawIOBase):
         try:
             self._file = self._open()
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self._url, error) from error
 
     def _open(self) -> IO[bytes]:
         if self._target is None:
@@ -210,12 +225,6 @@ class AtomicFile(io.RawIOBase):
         target.parent.mkdir(parents=True, exist_ok=True)
         self._temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
         return self._temporary.open("wb", buffering=WRITE_BUFFER_BYTES)
-
-    def _unwritable(self, error: OSError) -> StoreError:
-        reason = error.strerror or str(error)
-        return StoreError(
-            f"{self._url}: cannot be written ({reason}); make room, mend permissions or choose another folder"
-        )
 
     def writable(self) -> bool:
         """Say that bytes may be written."""
@@ -229,7 +238,7 @@ class AtomicFile(io.RawIOBase):
         try:
             self._file.write(data)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self._url, error) from error
         return written
 
     def __enter__(self) -> Self:
@@ -255,14 +264,16 @@ class AtomicFile(io.RawIOBase):
             if self._target is not None:
                 self._temporary.replace(self._target)
         except OSError as error:
-            raise self._unwritable(error) from error
+            self.discard()
+            raise unwritable(self._url, error) from error
         self.digest = FileDigest(self._size, self._state.hexdigest())
         super().close()
 
     def discard(self) -> None:
         """Give the file up; nothing appears at its url."""
         if self._target is not None:
-            self._file.close()
+            with suppress(OSError):  # what waits to be written finds no room either
+                self._file.close()
             self._temporary.unlink(missing_ok=True)
         else:
             abort = getattr(self._file, "discard", None)
@@ -291,7 +302,7 @@ def read_json(url: str) -> Any:
     """
     try:
         return json.loads(read_bytes(url))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{url}: not a JSON file ({error}); delete its folder and run the command again") from error
 
 
@@ -301,12 +312,16 @@ def link_or_copy(source: str, target: str) -> None:
         destination = Path(local_path(target))
         destination.parent.mkdir(parents=True, exist_ok=True)
         temporary = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
-        temporary.unlink(missing_ok=True)
         try:
-            os.link(local_path(source), temporary)
-        except OSError:
-            shutil.copyfile(local_path(source), temporary)
-        temporary.replace(destination)
+            temporary.unlink(missing_ok=True)
+            try:
+                os.link(local_path(source), temporary)
+            except OSError:
+                shutil.copyfile(local_path(source), temporary)
+            temporary.replace(destination)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise unwritable(target, error) from error
         return
     with open_read(source) as reader, AtomicFile(target) as writer:
         while block := reader.read(BLOCK_BYTES):

@@ -25,6 +25,7 @@ from pipelines.store.code_identity import code_identity
 from pipelines.store.cpu_time import cpu_seconds
 from pipelines.store.files import FileDigest, StoreError, exists, join, read_json, write_json
 from pipelines.store.hashing import sha256_json
+from pipelines.store.manifest import check_manifest
 
 FORMAT = 2
 """Of manifests: 2 has `licence_totals` in that of a version and `left_out` beside the documents."""
@@ -240,15 +241,11 @@ def read_manifest(url: str, kind: str) -> dict[str, Any]:
     if not exists(path):
         raise StoreError(f"{path}: there is no manifest; the {kind} is unfinished or was deleted: build it again")
     manifest = read_json(path)
-    if not isinstance(manifest, dict) or manifest.get("kind") != kind or not isinstance(manifest.get("files"), list):
+    if not isinstance(manifest, dict) or manifest.get("kind") != kind or not isinstance(manifest.get("format"), int):
         raise StoreError(f"{path}: not the manifest of a {kind}; delete its folder and build again")
-    if manifest.get("format", 0) > FORMAT:
+    if manifest["format"] > FORMAT:
         raise StoreError(
             f"{path}: format {manifest['format']}, this program reads up to {FORMAT}; install a newer version of it"
         )
-    for entry in manifest["files"]:
-        if entry["path"].startswith("/") or ".." in entry["path"].split("/"):
-            raise StoreError(
-                f"{path}: the file path {entry['path']!r} leaves the {kind}'s folder; do not trust this store"
-            )
+    check_manifest(path, manifest, kind)
     return manifest

@@ -26,6 +26,7 @@ from pipelines.store.files import (
     open_read,
     read_bytes,
     read_range,
+    size_of,
     write_bytes,
 )
 
@@ -184,7 +185,7 @@ class ShardReader:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._offsets = np.frombuffer(read_bytes(index_url(url)), "<u8").astype(np.int64)
+        self._offsets = _read_index(url)
         self._bytes = _mapped(url) if is_local(url) and len(self) else None
 
     def __len__(self) -> int:
@@ -208,11 +209,32 @@ class ShardReader:
             and framed[-FOOTER_BYTES:] == _FOOTER.pack(masked_crc(payload))
         )
         if not sound:
-            raise StoreError(
-                f"{self._url}: record {number} is damaged (length or CRC is wrong); run `glam verify`, delete the "
-                "version and the stages that hold the file, and build again"
-            )
+            raise _damaged(self._url, f"record {number} is damaged (length or CRC is wrong)")
         return payload
+
+
+def _read_index(url: str) -> np.ndarray:
+    """Return the offsets of a shard's records and its size, (records + 1,) int64.
+
+    Raises:
+        StoreError: when shard or index cannot be read, or the index is not one of this shard.
+    """
+    try:
+        data, size = read_bytes(index_url(url)), size_of(url)
+    except OSError as error:
+        raise _damaged(url, f"it or its index cannot be read ({error.strerror or error})") from error
+    if len(data) % 8 or not data:
+        raise _damaged(index_url(url), f"{len(data)} bytes are no index")
+    offsets = np.frombuffer(data, "<u8").clip(0, size + 1).astype(np.int64)
+    if offsets[0] != 0 or offsets[-1] != size or (np.diff(offsets) < HEADER_BYTES + FOOTER_BYTES).any():
+        raise _damaged(index_url(url), f"not the index of a shard of {size} bytes")
+    return offsets
+
+
+def _damaged(url: str, problem: str) -> StoreError:
+    return StoreError(
+        f"{url}: {problem}; run `glam verify`, delete the version and the stages that hold the file, and build again"
+    )
 
 
 def _mapped(url: str) -> mmap.mmap:

@@ -98,7 +98,8 @@ def version(tmp_path):
 
     body = {"name": "filtered", "recipe": recipe, "id": version_id(recipe, merkle_root([file.to_json()]))}
     side = {"created": "2026-01-01T00:00:00+00:00", "config": "test", "names": {"filtered": "2026-01-01"}}
-    return publish_version(url, [file], {**body, "components": {}, "heldout": {}, "side": side})
+    facts = {"sequence_length": 4, "vocabulary_size": 9, "token_dtype": "uint16", "tokenizer": "tokenizer.model"}
+    return publish_version(url, [file], {**body, **facts, "components": {}, "heldout": {}, "ledger": {}, "side": side})
 
 
 def test_a_version_is_found_by_id_prefix_and_name(tmp_path, version):

@@ -1,0 +1,236 @@
+"""Damage in the store, and files of a newer version of the program."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipelines.store.stages import FORMAT
+from pipelines.store.tfrecord import frame
+from tests.faults.processes import Run, glam
+from tests.faults.workplace import Row, Scenario, Workplace, build, bytes_of, require, require_told
+
+TRAINING = """
+version = "all"
+[model]
+layers = 2
+model_dim = 16
+hidden_dim = 32
+heads = 2
+head_dim = 8
+experts = 2
+group_size = 64
+[training]
+steps = 2
+batch_rows = 4
+"""
+
+
+def _store(place: Workplace, name: str) -> Path:
+    """Return a copy of a finished store, in a folder of the scenario's own."""
+    assert place.plain.undisturbed
+    return Path(shutil.copytree(place.plain.store, place.room(name) / "store"))
+
+
+def _version(store: Path) -> Path:
+    (folder,) = (store / "versions").iterdir()
+    return folder
+
+
+def _flip(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def flipped_version_shard(place: Workplace) -> Row:
+    """A training shard of a version, and of its stage with which it shares the bytes, has another byte."""
+    store = _store(place, "flipped version shard")
+    folder = _version(store)
+    shard = folder / "train/news/part-00000-of-00001.tfrecord"
+    _flip(shard)
+    run = glam("verify", "all", "--store", store)
+    require_told(
+        run, 1, r"train/news/part-00000-of-00001\.tfrecord: sha256 .*, the manifest says", "delete .* and build again"
+    )
+    (packed,) = (
+        path for path in store.glob("stages/pack/*/all/*.tfrecord") if path.stat().st_size == shard.stat().st_size
+    )
+    shutil.copyfile(shard, packed)
+    shutil.rmtree(re.search(r"delete (\S+) and build again", run.stderr)[1])  # type: ignore[index]
+    named = build(place.plain.config, store)
+    require_told(named, 1, rf"{packed}: its bytes are not those its stage wrote; delete \S+ and build again")
+    shutil.rmtree(re.search(r"delete (\S+) and build again", named.stderr)[1])  # type: ignore[index]
+    same = bytes_of(build(place.plain.config, store)) == place.plain.undisturbed
+    happened = "verify names it; what the messages say is done"
+    return Row("flipped byte in a version's shard", "one bit, in the stage's file too", happened, 1, _told(run), same)
+
+
+def flipped_document_shard(place: Workplace) -> Row:
+    """A document shard has another byte, and a stage that reads it is not there."""
+    store = _store(place, "flipped document shard")
+    (shard,) = store.glob("stages/extract/*/documents/lines/*.parquet")
+    _flip(shard)
+    shutil.rmtree(store / "stages" / "deduplicate")
+    run = build(place.plain.config, store, ["select.min_characters=101"])
+    require_told(run, 1, rf"{shard}: not a sound Parquet file .*; delete its stage's folder and build again")
+    shutil.rmtree(shard.parents[2])
+    same = bytes_of(build(place.plain.config, store)) == place.plain.undisturbed
+    happened = "the stage that reads it ends and names it; its folder is deleted"
+    return Row("flipped byte in a document shard", "one bit", happened, 1, run.message, same)
+
+
+def _changed_manifest(
+    place: Workplace, name: str, path: str, change: Callable[[dict[str, Any]], object]
+) -> tuple[Path, Path]:
+    store = _store(place, name)
+    (manifest,) = store.glob(path)
+    body = json.loads(manifest.read_text())
+    change(body)
+    manifest.write_text(json.dumps(body))
+    return store, manifest
+
+
+def escaping_path(place: Workplace) -> Row:
+    """A version's manifest names a file outside its folder."""
+
+    def change(body: dict[str, Any]) -> None:
+        body["files"][0]["path"] = "../../../../etc/passwd"
+
+    store, manifest = _changed_manifest(place, "escaping path", "versions/*/manifest.json", change)
+    run = glam("verify", manifest.parent.name, "--store", store)
+    require_told(run, 1, rf"{manifest}: .*'\.\./\.\./\.\./\.\./etc/passwd' leaves .*; do not trust this store")
+    shutil.rmtree(manifest.parent)
+    same = bytes_of(build(place.plain.config, store)) == place.plain.undisturbed
+    return Row(
+        "manifest with a path that leaves the store", "../../../../etc/passwd", "nothing is read", 1, run.message, same
+    )
+
+
+def escaping_shard(place: Workplace) -> Row:
+    """A version's manifest names a training shard outside its folder."""
+
+    def change(body: dict[str, Any]) -> None:
+        body["components"]["news"]["shards"] = ["/etc/passwd"]
+
+    store, manifest = _changed_manifest(place, "escaping shard", "versions/*/manifest.json", change)
+    config = manifest.parents[2].parent / "training.toml"
+    config.write_text(TRAINING)
+    run = glam("train", config, "--run", config.parent / "run", "--store", store)
+    require_told(run, 1, rf"{manifest}: .*/etc/passwd", "")
+    shutil.rmtree(manifest.parent)
+    same = bytes_of(build(place.plain.config, store)) == place.plain.undisturbed
+    return Row(
+        "manifest with a shard that is not among its files", "/etc/passwd", "nothing is read", 1, run.message, same
+    )
+
+
+def newer_manifest(place: Workplace) -> Row:
+    """A manifest of a stage is of a format that this program does not know."""
+    store, manifest = _changed_manifest(
+        place, "newer manifest", "stages/holdout/*/manifest.json", lambda body: body.update(format=FORMAT + 1)
+    )
+    run = build(place.plain.config, store)
+    require_told(run, 1, rf"{manifest}: format \d, this program reads up to {FORMAT}; install a newer version")
+    shutil.rmtree(manifest.parent)
+    same = bytes_of(build(place.plain.config, store)) == place.plain.undisturbed
+    return Row("manifest from a newer version", "the next format", "refused", 1, run.message, same)
+
+
+def newer_configuration(place: Workplace) -> Row:
+    """A configuration says that it is of a newer format."""
+    room = place.room("newer configuration")
+    config = room / "newer.toml"
+    config.write_text("format = 2\n" + place.plain.config.read_text() + "\n[vectors]\ndimension = 8\n")
+    run = build(config, room / "store")
+    require_told(run, 1, rf"{config}: format 2, this program reads up to 1; install a newer version")
+    require(not (room / "store").exists(), "something was written")
+    config.write_text("format = 1\n" + place.plain.config.read_text())
+    same = bytes_of(build(config, room / "store")) == place.plain.undisturbed
+    return Row("configuration from a newer version", "format = 2", "refused before any work", 1, run.message, same)
+
+
+def newer_key(place: Workplace) -> Row:
+    """A configuration has a key that this program does not know."""
+    room = place.room("newer key")
+    config = room / "newer.toml"
+    config.write_text(place.plain.config.read_text().replace("[holdout]", "[holdout]\nstratify = true"))
+    run = build(config, room / "store")
+    require_told(run, 1, rf"{config}: holdout\.stratify: there is no such key", "newer version")
+    same = bytes_of(build(place.plain.config, room / "store")) == place.plain.undisturbed
+    return Row(
+        "configuration with a key of a newer version",
+        "holdout.stratify",
+        "refused before any work",
+        1,
+        run.message,
+        same,
+    )
+
+
+def _train_on(place: Workplace, name: str, damage: Callable[[bytes], bytes]) -> tuple[Run, bool]:
+    """Damage the first record of a shard, train on it, do what the message says; return the run and whether the bytes
+    are the same.
+    """
+    store = _store(place, name)
+    shard = _version(store) / "train/news/part-00000-of-00001.tfrecord"
+    shard.write_bytes(damage(shard.read_bytes()))
+    config = store.parent / "training.toml"
+    config.write_text(TRAINING)
+    run = glam("train", config, "--run", store.parent / "run", "--store", store)
+    require_told(
+        run,
+        1,
+        rf"{shard}: ",
+        "run `glam verify`, delete the version and the stages that hold the file, and build again",
+    )
+    require_told(glam("verify", "all", "--store", store), 1, r"train/news/part-00000-of-00001\.tfrecord")
+    shutil.rmtree(_version(store))
+    return run, bytes_of(build(place.plain.config, store)) == place.plain.undisturbed
+
+
+def wrong_crc(place: Workplace) -> Row:
+    """The CRC of every record's payload is another."""
+
+    def damage(data: bytes) -> bytes:
+        length = int.from_bytes(data[:8], "little") + 16
+        return b"".join(data[at : at + length - 4] + b"\\0\\0\\0\\0" for at in range(0, len(data), length))
+
+    run, same = _train_on(place, "wrong CRC", damage)
+    return Row("TFRecord with a wrong CRC", "the last four bytes of each record", "training ends", 1, run.message, same)
+
+
+def wrong_length(place: Workplace) -> Row:
+    """The first record's length, and its CRC, say one byte less than the index."""
+
+    def damage(data: bytes) -> bytes:
+        size = int.from_bytes(data[:8], "little") + 16
+        return frame(data[12 : size - 5]) + data[size:]
+
+    run, same = _train_on(place, "wrong length", damage)
+    return Row(
+        "TFRecord with a wrong length", "the first record is a byte shorter", "training ends", 1, run.message, same
+    )
+
+
+def _told(run: Run) -> str:
+    """Return what a command that has no error to tell told last."""
+    return "; ".join(run.stderr.strip().splitlines()[-2:])
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "flipped byte in a version's shard": flipped_version_shard,
+    "flipped byte in a document shard": flipped_document_shard,
+    "manifest with a path that leaves the store": escaping_path,
+    "manifest with a shard that is not among its files": escaping_shard,
+    "manifest from a newer version": newer_manifest,
+    "configuration from a newer version": newer_configuration,
+    "configuration with a key of a newer version": newer_key,
+    "TFRecord with a wrong CRC": wrong_crc,
+    "TFRecord with a wrong length": wrong_length,
+}
