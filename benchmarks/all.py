@@ -34,6 +34,7 @@ BENCHMARKS = (
     "mixture_layer",
     "training_step",
     "evaluation",
+    "damaged_input",
 )
 """The scripts in the order of the data's way."""
 

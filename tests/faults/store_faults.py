@@ -12,7 +12,7 @@ from typing import Any
 from pipelines.store.stages import FORMAT
 from pipelines.store.tfrecord import frame
 from tests.faults.processes import Run, glam
-from tests.faults.workplace import Row, Scenario, Workplace, build, bytes_of, require, require_told
+from tests.faults.workplace import Row, Scenario, Workplace, build, bytes_of, require_told
 
 TRAINING = """
 version = "all"
@@ -142,37 +142,6 @@ def newer_manifest(place: Workplace) -> Row:
     return Row("manifest from a newer version", "the next format", "refused", 1, run.message, same)
 
 
-def newer_configuration(place: Workplace) -> Row:
-    """A configuration says that it is of a newer format."""
-    room = place.room("newer configuration")
-    config = room / "newer.toml"
-    config.write_text("format = 2\n" + place.plain.config.read_text() + "\n[vectors]\ndimension = 8\n")
-    run = build(config, room / "store")
-    require_told(run, 1, rf"{config}: format 2, this program reads up to 1; install a newer version")
-    require(not (room / "store").exists(), "something was written")
-    config.write_text("format = 1\n" + place.plain.config.read_text())
-    same = bytes_of(build(config, room / "store")) == place.plain.undisturbed
-    return Row("configuration from a newer version", "format = 2", "refused before any work", 1, run.message, same)
-
-
-def newer_key(place: Workplace) -> Row:
-    """A configuration has a key that this program does not know."""
-    room = place.room("newer key")
-    config = room / "newer.toml"
-    config.write_text(place.plain.config.read_text().replace("[holdout]", "[holdout]\nstratify = true"))
-    run = build(config, room / "store")
-    require_told(run, 1, rf"{config}: holdout\.stratify: there is no such key", "newer version")
-    same = bytes_of(build(place.plain.config, room / "store")) == place.plain.undisturbed
-    return Row(
-        "configuration with a key of a newer version",
-        "holdout.stratify",
-        "refused before any work",
-        1,
-        run.message,
-        same,
-    )
-
-
 def _train_on(place: Workplace, name: str, damage: Callable[[bytes], bytes]) -> tuple[Run, bool]:
     """Damage the first record of a shard, train on it, do what the message says; return the run and whether the bytes
     are the same.
@@ -229,8 +198,6 @@ SCENARIOS: dict[str, Scenario] = {
     "manifest with a path that leaves the store": escaping_path,
     "manifest with a shard that is not among its files": escaping_shard,
     "manifest from a newer version": newer_manifest,
-    "configuration from a newer version": newer_configuration,
-    "configuration with a key of a newer version": newer_key,
     "TFRecord with a wrong CRC": wrong_crc,
     "TFRecord with a wrong length": wrong_length,
 }

@@ -1,128 +1,211 @@
-"""What the machine does to a build: folders in the place of files, permissions, a full disk."""
+"""What refuses a build on its way: folders in the place of files, permissions, a configuration of a newer version, a
+full disk.
+
+One build of one corpus meets them one after the other, in the same store, each mended before the next; the last one
+ends, and must give the bytes of an undisturbed build.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.faults.corpus import PLAIN, write_corpus
-from tests.faults.processes import Limits
+from tests.faults.processes import Limits, Run
 from tests.faults.workplace import NotHere, Row, Scenario, Workplace, build, bytes_of, require, require_told
 
 NOBODY = 65534
 DISK_BYTES = 64 << 20
+SHARES = {"disk full, extraction": 0.1, "disk full, later": 0.8}
+"""Of the bytes of a store there is room for."""
 
 
-def folder_for_input(place: Workplace) -> Row:
-    """An input file is a folder."""
-    room = place.room("folder for input")
-    config = write_corpus(room / "data", PLAIN)
-    lines = room / "data" / "news" / "lines.jsonl"
-    content = lines.read_bytes()
-    lines.unlink()
-    lines.mkdir()
-    run = build(config, room / "store")
-    require_told(run, 1, rf"error: source lines: {lines} is a folder", r"DIR/\*")
-    require(not list(room.glob("store/stages/*/*/manifest.json")), "a stage was finished")
-    lines.rmdir()
-    lines.write_bytes(content)
-    same = bytes_of(build(config, room / "store")) == place.plain.undisturbed
-    injected = "news/lines.jsonl is a folder"
-    return Row("folder in the place of an input file", injected, "refused before any work", 1, run.message, same)
+@dataclass
+class _Site:
+    """The corpus and the store that the faults meet, and a store without any."""
+
+    data: Path
+    config: Path
+    store: Path
+    sound_store: Path
+
+    @property
+    def lines(self) -> Path:
+        return self.data / "news" / "lines.jsonl"
+
+    def build(self, limits: Limits | None = None) -> Run:
+        return build(self.config, self.store, limits=limits)
 
 
-def folder_for_shard(place: Workplace) -> Row:
-    """A folder lies where a shard is to be written."""
-    room = place.room("folder for shard")
-    assert place.plain.undisturbed
-    (shard,) = place.plain.store.glob("stages/extract/*/documents/lines/*.parquet")
-    blocked = room / "store" / shard.relative_to(place.plain.store)
+@dataclass(frozen=True)
+class _Refusal:
+    """A fault: what is injected, what becomes of the build, and the function that makes, checks and mends it."""
+
+    injected: str
+    happened: str
+    meet: Callable[[_Site], Run]
+
+
+def _folder_for_input(site: _Site) -> Run:
+    content = site.lines.read_bytes()
+    site.lines.unlink()
+    site.lines.mkdir()
+    run = site.build()
+    site.lines.rmdir()
+    site.lines.write_bytes(content)
+    require_told(run, 1, rf"error: source lines: {site.lines} is a folder", r"name the files in it \(DIR/\*\)")
+    return run
+
+
+def _unreadable_input(site: _Site) -> Run:
+    site.lines.chmod(0)
+    with _as_nobody(site) as limits:
+        run = site.build(limits)
+    site.lines.chmod(0o644)
+    require_told(run, 1, rf"{site.lines}: cannot be read \(Permission denied\); mend it or take it out")
+    return run
+
+
+def _unwritable_store(site: _Site) -> Run:
+    site.store.mkdir(exist_ok=True)
+    site.store.chmod(0o555)
+    with _as_nobody(site) as limits:
+        run = site.build(limits)
+    site.store.chmod(0o755)
+    require_told(run, 1, rf"{site.store}/.*: cannot be written \(Permission denied\); make room, mend permissions")
+    return run
+
+
+def _newer_configuration(site: _Site) -> Run:
+    text = site.config.read_text()
+    site.config.write_text("format = 2\n" + text + "\n[vectors]\ndimension = 8\n")
+    run = site.build()
+    site.config.write_text("format = 1\n" + text)
+    require_told(run, 1, rf"{site.config}: format 2, this program reads up to 1; install a newer version")
+    return run
+
+
+def _newer_key(site: _Site) -> Run:
+    text = site.config.read_text()
+    site.config.write_text(text.replace("[holdout]", "[holdout]\nstratify = true"))
+    run = site.build()
+    site.config.write_text(text)
+    require_told(run, 1, rf"{site.config}: holdout\.stratify: there is no such key; .*install the newer version")
+    return run
+
+
+def _file_limit(site: _Site) -> Run:
+    run = site.build(Limits(file_bytes=8192))
+    require_told(run, 1, rf"{site.store}/.*: cannot be written \(File too large\); make room")
+    _require_no_temporaries(site.store)
+    return run
+
+
+def _folder_for_shard(site: _Site) -> Run:
+    (shard,) = site.sound_store.glob("stages/extract/*/documents/lines/*.parquet")
+    blocked = site.store / shard.relative_to(site.sound_store)
+    blocked.unlink(missing_ok=True)
     blocked.mkdir(parents=True)
-    run = build(place.plain.config, room / "store")
-    require_told(run, 1, rf"{blocked}: cannot be written \(it is there and is no regular file\)")
+    run = site.build()
     blocked.rmdir()
-    same = bytes_of(build(place.plain.config, room / "store")) == place.plain.undisturbed
-    injected = "a folder of the name of a document shard"
-    return Row("folder in the place of a shard", injected, "extraction ends, no manifest", 1, run.message, same)
+    require_told(run, 1, rf"{blocked}: cannot be written \(it is there and is no regular file\)")
+    return run
 
 
-def unreadable_input(place: Workplace) -> Row:
-    """An input file that the user may not read."""
-    room = place.room("unreadable input")
+REFUSALS = {
+    "configuration from a newer version": _Refusal("format = 2", "refused before any work", _newer_configuration),
+    "configuration with a key of a newer version": _Refusal("holdout.stratify", "refused before any work", _newer_key),
+    "folder in the place of an input file": _Refusal(
+        "news/lines.jsonl is a folder", "refused before any work", _folder_for_input
+    ),
+    "unreadable input file": _Refusal(
+        "mode 000; the build is not root's", "refused before any work", _unreadable_input
+    ),
+    "store without permission to write": _Refusal(
+        "mode 555; the build is not root's", "nothing is written", _unwritable_store
+    ),
+    "write refused by the kernel": _Refusal("RLIMIT_FSIZE of 8 KiB", "no temporary file is left", _file_limit),
+    "folder in the place of a shard": _Refusal(
+        "a folder of the name of a document shard", "extraction ends", _folder_for_shard
+    ),
+}
+
+
+def refused(place: Workplace) -> dict[str, Row]:
+    """Meet one refusal after the other, then build."""
+    assert place.plain.undisturbed
+    room = place.room("refused")
     config = write_corpus(room / "data", PLAIN)
-    lines = room / "data" / "news" / "lines.jsonl"
-    lines.chmod(0)
-    with _as_nobody(room) as limits:
-        run = build(config, room / "store", limits=limits)
-    require_told(run, 1, rf"{lines}: cannot be read \(Permission denied\); mend it or take it out")
-    lines.chmod(0o644)
-    same = bytes_of(build(config, room / "store")) == place.plain.undisturbed
-    injected = "mode 000, the build is another user's than root"
-    return Row("unreadable input file", injected, "refused before any work", 1, run.message, same)
-
-
-def unwritable_store(place: Workplace) -> Row:
-    """A store in which the user may not write."""
-    room = place.room("unwritable store")
-    store = room / "store"
-    store.mkdir()
-    store.chmod(0o555)
-    with _as_nobody(room) as limits:
-        run = build(place.plain.config, store, limits=limits)
-    require_told(run, 1, rf"{store}/.*: cannot be written \(Permission denied\); make room, mend permissions")
-    store.chmod(0o755)
-    same = bytes_of(build(place.plain.config, store)) == place.plain.undisturbed
-    injected = "mode 555, the build is another user's than root"
-    return Row("store without permission to write", injected, "nothing is written", 1, run.message, same)
+    site = _Site(room / "data", config, room / "store", place.plain.store)
+    runs = {}
+    for name, refusal in REFUSALS.items():
+        runs[name] = refusal.meet(site)
+        require(not list(site.store.glob("stages/*/*/manifest.json")), f"{name}: a stage was finished")
+    same = bytes_of(site.build()) == place.plain.undisturbed
+    return {
+        name: Row(name, REFUSALS[name].injected, REFUSALS[name].happened, run.exit_code, run.message, same)
+        for name, run in runs.items()
+    }
 
 
 @contextmanager
-def _as_nobody(room: Path) -> Iterator[Limits]:
-    """Give a folder to a user without rights, if this one is root; one who is not root has none already."""
+def _as_nobody(site: _Site) -> Iterator[Limits]:
+    """Let a user without rights reach the corpus, if this one is root; one who is not root has none already."""
     if os.geteuid() != 0:
         yield Limits()
         return
-    parents = [room, *room.parents]
-    modes = {folder: folder.stat().st_mode for folder in parents}
+    modes = {folder: folder.stat().st_mode for folder in site.data.parents if not folder.stat().st_mode & 0o001}
     try:
-        for folder in parents:
-            if not modes[folder] & 0o001:
-                folder.chmod(modes[folder] | 0o011)
-        for path in [room, *room.rglob("*")]:
-            os.chown(path, NOBODY, NOBODY)
+        for folder, mode in modes.items():
+            folder.chmod(mode | 0o011)
         yield Limits(user=NOBODY)
     finally:
         for folder, mode in modes.items():
             folder.chmod(mode)
 
 
-def disk_full(place: Workplace, share: float, where: str) -> Row:
-    """The disk is full when a share of the store is written; then room is made."""
+def disk_full(place: Workplace) -> dict[str, Row]:
+    """Build on a disk with room for a share of the store, make room for more, at last for all."""
     assert place.plain.undisturbed
     size = sum(file.stat().st_size for file in place.plain.store.rglob("*") if file.is_file())
-    room = place.room(f"disk full {where}")
-    with _small_disk(room) as disk:
-        left = shutil.disk_usage(disk).free - int(size * share)
-        with (disk / "ballast").open("wb") as ballast:
-            ballast.write(bytes(left // 4096 * 4096))
-        run = build(place.plain.config, disk / "store")
-        require_told(run, 1, rf"{disk}/store/.*: cannot be written \(No space left on device\); make room")
-        left_over = list((disk / "store").rglob(".*.tmp"))
-        require(not left_over, f"temporary files are left: {left_over}")
-        finished = len(list((disk / "store").rglob("manifest.json")))
+    runs, finished = {}, {}
+    with _small_disk(place.room("disk full")) as disk:
+        for name, share in SHARES.items():
+            _fill(disk, size, share)
+            run = runs[name] = build(place.plain.config, disk / "store")
+            require_told(run, 1, rf"{disk}/store/.*: cannot be written \(No space left on device\); make room")
+            _require_no_temporaries(disk / "store")
+            finished[name] = len(list((disk / "store").rglob("manifest.json")))
         (disk / "ballast").unlink()
         again = build(place.plain.config, disk / "store")
         same = bytes_of(again) == place.plain.undisturbed
-        assert again.answer is not None
-        require(again.answer["stages"]["reused"] == finished, "finished stages were computed again")
-    injected = f"a tmpfs with room for {share:.0%} of the store"
-    happened = f"{finished} stages finished, no temporary file left; they are reused"
-    message = run.message.replace(str(disk), "DISK")
-    return Row(f"disk full, {where}", injected, happened, 1, message, same)
+    assert again.answer is not None
+    require(again.answer["stages"]["reused"] == list(finished.values())[-1], "finished stages were computed again")
+    return {
+        name: Row(
+            name,
+            f"a tmpfs with room for {SHARES[name]:.0%} of the store",
+            f"{finished[name]} stages finished and reused; no temporary file is left",
+            run.exit_code,
+            run.message.replace(str(disk), "DISK"),
+            same,
+        )
+        for name, run in runs.items()
+    }
+
+
+def _fill(disk: Path, size: int, share: float) -> None:
+    """Leave room for a share of a store of this size."""
+    ballast, there = disk / "ballast", sum(f.stat().st_size for f in disk.glob("store/**/*") if f.is_file())
+    ballast.unlink(missing_ok=True)
+    room = max(0, int(size * share) - there)
+    ballast.write_bytes(bytes((shutil.disk_usage(disk).free - room) // 4096 * 4096))
 
 
 @contextmanager
@@ -139,33 +222,29 @@ def _small_disk(room: Path) -> Iterator[Path]:
         except FileNotFoundError as error:
             raise NotHere(f"no small disk can be mounted: {error}") from error
         with holder:
+            assert holder.stdin is not None
             assert holder.stdout is not None
             assert holder.stderr is not None
             if holder.stdout.readline() == b"ready\n":
-                yield Path(f"/proc/{holder.pid}/root{mounted}")
+                try:
+                    yield Path(f"/proc/{holder.pid}/root{mounted}")
+                finally:
+                    holder.stdin.close()
                 return
             reasons.append(holder.stderr.read().decode().strip())
     raise NotHere(f"no small disk can be mounted: {'; '.join(reasons)}")
 
 
-def file_limit(place: Workplace) -> Row:
-    """A limit on the size of files, which stands in for a full disk where none can be mounted."""
-    room = place.room("file limit")
-    run = build(place.plain.config, room / "store", limits=Limits(file_bytes=8192))
-    require_told(run, 1, rf"{room}/store/.*: cannot be written \(File too large\); make room")
-    left_over = list((room / "store").rglob(".*.tmp"))
+def _require_no_temporaries(store: Path) -> None:
+    left_over = list(store.rglob(".*.tmp"))
     require(not left_over, f"temporary files are left: {left_over}")
-    same = bytes_of(build(place.plain.config, room / "store")) == place.plain.undisturbed
-    injected = "RLIMIT_FSIZE of 8 KiB"
-    return Row("write refused by the kernel", injected, "no temporary file left", 1, run.message, same)
+
+
+def _one(group: str, make: Callable[[Workplace], dict[str, Row]], name: str, place: Workplace) -> Row:
+    return place.group(group, make)[name]
 
 
 SCENARIOS: dict[str, Scenario] = {
-    "folder in the place of an input file": folder_for_input,
-    "folder in the place of a shard": folder_for_shard,
-    "unreadable input file": unreadable_input,
-    "store without permission to write": unwritable_store,
-    "disk full, extraction": lambda place: disk_full(place, 0.1, "extraction"),
-    "disk full, later": lambda place: disk_full(place, 0.8, "later"),
-    "write refused by the kernel": file_limit,
+    **{name: partial(_one, "refused", refused, name) for name in REFUSALS},
+    **{name: partial(_one, "disk full", disk_full, name) for name in SHARES},
 }
