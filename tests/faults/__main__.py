@@ -35,7 +35,7 @@ def make(names: list[str], folder: Path) -> tuple[list[Row], list[str], list[str
             continue
         except (Unexpected, TimeoutError) as error:
             failed.append(f"{name}: {error}")
-            console.print(f"FAILED: {name}")
+            console.print(f"FAILED: {name}: {error}", markup=False)
             continue
         rows.append(shortened(row, folder))
         if not row.same_bytes:
@@ -59,9 +59,9 @@ def main() -> int:
     else:
         print(markdown(rows))
     for line in not_here:
-        console.print(f"not on this machine: {line}")
+        console.print(f"not on this machine: {line}", markup=False)
     for line in failed:
-        console.print(f"FAILED: {line}")
+        console.print(f"FAILED: {line}", markup=False)
     console.print(f"{len(rows)} faults, {len(failed)} not as they should")
     return 1 if failed or not rows else 0
 

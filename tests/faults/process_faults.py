@@ -124,7 +124,7 @@ def two_builds(place: Workplace) -> Row:
 
 
 def _one(name: str, place: Workplace) -> Row:
-    return place.group("killed", killed)[name]
+    return place.group("killed", killed, name)
 
 
 SCENARIOS: dict[str, Scenario] = {

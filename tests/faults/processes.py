@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import re
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -74,14 +75,14 @@ def start(*arguments: Any, limits: Limits | None = None) -> tuple[Any, Path]:
 def wait(process: Any, folder: Path) -> Run:
     """Wait for a process that was started; one that hangs is killed and is an error."""
     process.join(DEADLINE_SECONDS)
+    told = {path.name: path.read_text(errors="replace") for path in folder.iterdir()}
+    shutil.rmtree(folder)
     if process.exitcode is None:
         process.kill()
-        raise TimeoutError(f"glam hangs; it told: {(folder / 'stderr').read_text()}")
-    lines = (folder / "stdout").read_text().splitlines()
+        raise TimeoutError(f"glam hangs; it told: {told['stderr']}")
+    lines = told["stdout"].splitlines()
     answer = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else None
-    peak = folder / "peak"
-    peak_mib = float(peak.read_text()) if peak.exists() else None
-    return Run(process.exitcode, (folder / "stderr").read_text(errors="replace"), answer, peak_mib)
+    return Run(process.exitcode, told["stderr"], answer, float(told["peak"]) if "peak" in told else None)
 
 
 def glam(*arguments: Any, limits: Limits | None = None) -> Run:

@@ -241,7 +241,7 @@ def _require_no_temporaries(store: Path) -> None:
 
 
 def _one(group: str, make: Callable[[Workplace], dict[str, Row]], name: str, place: Workplace) -> Row:
-    return place.group(group, make)[name]
+    return place.group(group, make, name)
 
 
 SCENARIOS: dict[str, Scenario] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -94,7 +94,7 @@ class Workplace:
     """A folder with sound corpora; every scenario has a folder of its own in it."""
 
     folder: Path
-    _groups: dict[str, dict[str, Row]] = field(default_factory=dict)
+    _groups: dict[str, Mapping[str, Row | Unexpected] | Exception] = field(default_factory=dict)
 
     @cached_property
     def full(self) -> Corpus:
@@ -112,11 +112,18 @@ class Workplace:
         made.mkdir()
         return made
 
-    def group(self, name: str, make: Callable[[Workplace], dict[str, Row]]) -> dict[str, Row]:
-        """Return the rows of faults that are made together, made once."""
+    def group(self, name: str, make: Callable[[Workplace], Mapping[str, Row | Unexpected]], fault: str) -> Row:
+        """Return the row of one of the faults that are made together, at the first call."""
         if name not in self._groups:
-            self._groups[name] = make(self)
-        return self._groups[name]
+            try:
+                self._groups[name] = make(self)
+            except (Unexpected, NotHere, TimeoutError) as error:
+                self._groups[name] = error
+        made = self._groups[name]
+        row = made if isinstance(made, Exception) else made[fault]
+        if isinstance(row, Exception):
+            raise row
+        return row
 
 
 def build(config: Path, store: Path, settings: Sequence[str] = (), **more: Any) -> Run:
