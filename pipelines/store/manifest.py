@@ -71,7 +71,7 @@ class _HeldOut(_Checked):
 
 class _VersionSide(_Checked):
     created: str
-    names: dict[str, str] = Field(default_factory=dict)
+    names: dict[str, str]
     mixture_limits: dict[str, float] = Field(default_factory=dict)
 
 

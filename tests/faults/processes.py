@@ -22,6 +22,7 @@ from typing import Any
 DEADLINE_SECONDS = 600
 """A process that takes longer hangs."""
 
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # a training looks for accelerators otherwise
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["pipelines.build", "glam.main", "glam.sources", "glam.verification", "glam.tables"])
 

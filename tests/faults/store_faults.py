@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.store.stages import FORMAT
-from pipelines.store.tfrecord import frame
+from pipelines.store.tfrecord import FOOTER_BYTES, HEADER_BYTES, frame
 from tests.faults.processes import Run, glam
 from tests.faults.workplace import Row, Scenario, Workplace, build, bytes_of, require_told
 
@@ -121,8 +121,9 @@ def escaping_shard(place: Workplace) -> Row:
     store, manifest = _changed_manifest(place, "escaping shard", "versions/*/manifest.json", change)
     config = manifest.parents[2].parent / "training.toml"
     config.write_text(TRAINING)
-    run = glam("train", config, "--run", config.parent / "run", "--store", store)
-    require_told(run, 1, rf"{manifest}: .*/etc/passwd", "")
+    version = f"version={manifest.parent.name}"
+    run = glam("train", config, "--run", config.parent / "run", "--store", store, "--set", version)
+    require_told(run, 1, rf"{manifest}: .*'/etc/passwd' leaves the version's folder; do not trust this store")
     shutil.rmtree(manifest.parent)
     same = bytes_of(build(place.plain.config, store)) == place.plain.undisturbed
     return Row(
@@ -143,7 +144,7 @@ def newer_manifest(place: Workplace) -> Row:
 
 
 def _train_on(place: Workplace, name: str, damage: Callable[[bytes], bytes]) -> tuple[Run, bool]:
-    """Damage the first record of a shard, train on it, do what the message says; return the run and whether the bytes
+    """Damage a shard, train on it, do what the message says; return the run and whether the bytes
     are the same.
     """
     store = _store(place, name)
@@ -163,28 +164,35 @@ def _train_on(place: Workplace, name: str, damage: Callable[[bytes], bytes]) -> 
     return run, bytes_of(build(place.plain.config, store)) == place.plain.undisturbed
 
 
+def _each_record(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """Change every framed record of a shard."""
+    changed, at = [], 0
+    while at < len(data):
+        end = at + HEADER_BYTES + int.from_bytes(data[at : at + 8], "little") + FOOTER_BYTES
+        changed.append(change(data[at:end]))
+        at = end
+    return b"".join(changed)
+
+
 def wrong_crc(place: Workplace) -> Row:
-    """The CRC of every record's payload is another."""
+    """The CRC of the payload is another."""
 
     def damage(data: bytes) -> bytes:
-        length = int.from_bytes(data[:8], "little") + 16
-        return b"".join(data[at : at + length - 4] + b"\\0\\0\\0\\0" for at in range(0, len(data), length))
+        return _each_record(data, lambda record: record[:-FOOTER_BYTES] + bytes(FOOTER_BYTES))
 
     run, same = _train_on(place, "wrong CRC", damage)
-    return Row("TFRecord with a wrong CRC", "the last four bytes of each record", "training ends", 1, run.message, same)
+    return Row("TFRecord with a wrong CRC", "zeros for the CRC of each record", "training ends", 1, run.message, same)
 
 
 def wrong_length(place: Workplace) -> Row:
-    """The first record's length, and its CRC, say one byte less than the index."""
+    """The length, with a CRC that fits it, is one byte less than the record."""
 
-    def damage(data: bytes) -> bytes:
-        size = int.from_bytes(data[:8], "little") + 16
-        return frame(data[12 : size - 5]) + data[size:]
+    def shorter(record: bytes) -> bytes:
+        payload = record[HEADER_BYTES:-FOOTER_BYTES]
+        return frame(payload[:-1])[:HEADER_BYTES] + record[HEADER_BYTES:]
 
-    run, same = _train_on(place, "wrong length", damage)
-    return Row(
-        "TFRecord with a wrong length", "the first record is a byte shorter", "training ends", 1, run.message, same
-    )
+    run, same = _train_on(place, "wrong length", lambda data: _each_record(data, shorter))
+    return Row("TFRecord with a wrong length", "a byte less in each record", "training ends", 1, run.message, same)
 
 
 def _told(run: Run) -> str:

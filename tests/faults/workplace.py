@@ -70,7 +70,8 @@ def bytes_of(run: Run) -> Bytes:
     made = {}
     for name, path in run.answer["paths"].items():
         folder = Path(path)
-        files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != "manifest.json")
+        # What a kill left under a temporary name, which begins with a dot, is no file of the version.
+        files = sorted(file for file in folder.rglob("[!.]*") if file.is_file() and file.name != "manifest.json")
         hashes = {str(file.relative_to(folder)): digest_file(str(file)).sha256 for file in files}
         made[name] = (run.answer["versions"][name], hashes)
     return made
