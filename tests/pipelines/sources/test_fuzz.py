@@ -133,7 +133,7 @@ def texts(records: list[Record]) -> list[str]:
 
 
 @EVERY
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_mutation_costs_what_it_hit_and_everything_is_accounted_for(name, data, tmp_path):
     form = FORMATS[name]
@@ -170,7 +170,7 @@ def _text_of_pieces(name: str, folder) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["warc", "mediawiki", "jsonl"])
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(places=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=30))
 def test_many_changed_bytes_raise_nothing(name, places, tmp_path):
     form, data = FORMATS[name], bytearray(FORMATS[name].data)

@@ -18,7 +18,7 @@ from pipelines.store.stages import StageKey, Store, StoredFile, merkle_root, rea
 from pipelines.store.tfrecord import ShardReader, ShardWriter, index_url
 from pipelines.store.versions import find_version, list_versions, publish_version, verify_version, version_id
 
-FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 PAYLOADS = [bytes([number]) * (10 + number) for number in range(6)]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("../../x"),
@@ -35,16 +35,25 @@ def mutated(draw: Any, data: bytes) -> bytes:
     return data[:start] + put + data[end:]
 
 
-@pytest.mark.parametrize("which", ["shard", "index"])
-@FUZZ
-@given(data=st.data())
-def test_a_mutation_of_a_shard_or_its_index_is_found(which, data, tmp_path):
-    url = str(tmp_path / "part-00000-of-00001.tfrecord")
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory):
+    """The url of a shard, and the bytes of it and of its index by path."""
+    url = str(tmp_path_factory.mktemp("shard") / "part-00000-of-00001.tfrecord")
     with ShardWriter(url) as writer:
         for payload in PAYLOADS:
             writer.write(payload)
+    return url, {path: path.read_bytes() for path in (Path(url), Path(index_url(url)))}
+
+
+@pytest.mark.parametrize("which", ["shard", "index"])
+@FUZZ
+@given(data=st.data())
+def test_a_mutation_of_a_shard_or_its_index_is_found(which, data, shard):
+    url, files = shard
+    for each, content in files.items():
+        each.write_bytes(content)
     path = Path(url if which == "shard" else index_url(url))
-    sound = path.read_bytes()
+    sound = files[path]
     path.write_bytes(mutated(data.draw, sound))
     try:
         reader = ShardReader(url)
