@@ -298,10 +298,12 @@ def read_json(url: str) -> Any:
     """Read a JSON file.
 
     Raises:
-        StoreError: when the file is not JSON.
+        StoreError: when the file is not JSON or may not be read.
     """
     try:
         return json.loads(read_bytes(url))
+    except PermissionError as error:
+        raise StoreError(f"{url}: cannot be read ({error.strerror}); mend its permissions") from error
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{url}: not a JSON file ({error}); delete its folder and run the command again") from error
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 
 from pipelines.store.files import StoreError
+from pipelines.store.repetition import RepetitionLimits
 
 _TRUST = "do not trust this store"
 
@@ -49,7 +50,7 @@ class _Stage(_Checked):
     side: Table
 
 
-class _Component(_Checked):
+class _Component(_Checked, extra="forbid"):
     weight: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
     variant: str
     records: Count
@@ -59,7 +60,7 @@ class _Component(_Checked):
     shards: list[RelativePath]
 
 
-class _HeldOut(_Checked):
+class _HeldOut(_Checked, extra="forbid"):
     component: str
     out_of_domain: bool
     records: Count
@@ -70,9 +71,10 @@ class _HeldOut(_Checked):
 
 
 class _VersionSide(_Checked):
+    config: str
     created: str
     names: dict[str, str]
-    mixture_limits: dict[str, float] = Field(default_factory=dict)
+    mixture_limits: RepetitionLimits = Field(default_factory=RepetitionLimits)
 
 
 class _Version(_Checked):

@@ -17,8 +17,6 @@ from pipelines.store.stages import FORMAT, StoredFile, merkle_root, read_manifes
 ID_DIGITS = 32
 """Hexadecimal digits of a version id."""
 
-_TEXTS, _TABLES = ("id", "name"), ("recipe", "components", "heldout", "side")
-
 
 @dataclass(frozen=True)
 class Component:
@@ -144,17 +142,7 @@ def read_version(url: str) -> Version:
     Raises:
         StoreError: when its manifest is missing, damaged or of a newer format.
     """
-    try:
-        manifest = read_manifest(url, "version")
-        for name in (*_TEXTS, *_TABLES):
-            if not isinstance(manifest[name], str if name in _TEXTS else dict):
-                raise TypeError(f"{name!r} is a {type(manifest[name]).__name__}")
-        sides = [manifest["side"][name] for name in ("config", "created", "names")]
-        if not (isinstance(sides[1], str) and isinstance(sides[2], dict)):
-            raise TypeError("'side' is not that of a version")
-    except (AttributeError, KeyError, OSError, TypeError) as error:
-        raise StoreError(f"{url}/manifest.json: damaged ({error!r}); delete its folder and build again") from error
-    return Version(url, manifest)
+    return Version(url, read_manifest(url, "version"))
 
 
 def list_versions(store_url: str, on_damaged: Callable[[str, StoreError], object] | None = None) -> list[Version]:

@@ -122,6 +122,7 @@ def _version(store: Store, name: str, variant: str, stages: dict[str, FinishedSt
             "documents": 225 if component == "web" else 300,
             "records": 700,
             "tokens": tokens.get(component, 60_000),
+            "tokens_cut": 0,
             "shards": [],
         }
         for component, weight in WEIGHTS.items()
@@ -132,6 +133,8 @@ def _version(store: Store, name: str, variant: str, stages: dict[str, FinishedSt
         "recipe": recipe,
         "sequence_length": 128,
         "vocabulary_size": 4096,
+        "token_dtype": "uint16",
+        "tokenizer": "tokenizer/tokenizer.model",
         "components": components,
         "heldout": {
             source: {

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from pipelines.store.files import StoreError, write_bytes
 from pipelines.store.stages import StageKey, Store, StoredFile, merkle_root, read_manifest
 from pipelines.store.tfrecord import ShardReader, ShardWriter, index_url
-from pipelines.store.versions import find_version, list_versions, publish_version, verify_version, version_id
+from pipelines.store.verification import verify_version
+from pipelines.store.versions import find_version, list_versions, publish_version, version_id
 
 FUZZ = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 PAYLOADS = [bytes([number]) * (10 + number) for number in range(6)]

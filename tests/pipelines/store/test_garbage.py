@@ -38,7 +38,8 @@ def version(store, name, packed, when, stages):
     side = {"created": when, "config": "test", "names": {name: when}}
     names = sorted(f"{part.stage}/{part.fingerprint}" for part in stages)
     body = {"name": name, "id": identifier, "recipe": recipe, "components": {}, "heldout": {}, "stages": names}
-    return publish_version(url, [file], body | {"side": side})
+    facts = {"sequence_length": 4, "vocabulary_size": 9, "token_dtype": "uint16", "tokenizer": "model", "ledger": {}}
+    return publish_version(url, [file], body | facts | {"side": side})
 
 
 @pytest.fixture(params=["local", "object store"])
