@@ -42,6 +42,12 @@ class _Site:
     def build(self, limits: Limits | None = None) -> Run:
         return build(self.config, self.store, limits=limits)
 
+    def permit(self, mode: int) -> None:
+        """Give every folder of the store these permissions."""
+        self.store.mkdir(exist_ok=True)
+        for folder in (self.store, *(path for path in self.store.rglob("*") if path.is_dir())):
+            folder.chmod(mode)
+
 
 @dataclass(frozen=True)
 class _Refusal:
@@ -65,6 +71,7 @@ def _folder_for_input(site: _Site) -> Run:
 
 def _unreadable_input(site: _Site) -> Run:
     site.lines.chmod(0)
+    site.permit(0o777)
     with _as_nobody(site) as limits:
         run = site.build(limits)
     site.lines.chmod(0o644)
@@ -73,11 +80,10 @@ def _unreadable_input(site: _Site) -> Run:
 
 
 def _unwritable_store(site: _Site) -> Run:
-    site.store.mkdir(exist_ok=True)
-    site.store.chmod(0o555)
+    site.permit(0o555)
     with _as_nobody(site) as limits:
         run = site.build(limits)
-    site.store.chmod(0o755)
+    site.permit(0o755)
     require_told(run, 1, rf"{site.store}/.*: cannot be written \(Permission denied\); make room, mend permissions")
     return run
 
