@@ -308,7 +308,7 @@ def _huge_faults(make: _Making) -> list[InputFault]:
     return [
         InputFault(
             "200 MB record, JSON line",
-            "after 16 lines",
+            "between 16 lines",
             "jsonl",
             b"".join(lines),
             _huge(b"".join(lines[:8]), json_start, b'"}\n', b"".join(lines[8:])),
@@ -410,7 +410,8 @@ def _row(folder: Path, fault: InputFault, usual: float) -> tuple[Row, float]:
     if fault.bounded:
         require(run.peak_mib < usual + PEAK_MIB, f"{fault.name}: peak {run.peak_mib} MiB, without it {usual}")
         happened += f"; {max(0, run.peak_mib - usual):.0f} MiB more memory than without"
-    return Row(fault.name, fault.injected, happened, first.exit_code, first.message, False), run.peak_mib
+    told = next((line for line in first.stderr.splitlines() if fault.told and re.search(fault.told, line)), "")
+    return Row(fault.name, fault.injected, happened, first.exit_code, first.message or told, False), run.peak_mib
 
 
 def _documents(reader: str, path: Path) -> set[tuple[str, str]]:
