@@ -1,11 +1,11 @@
 # make demo    install into .venv if need be, run the whole system on real text, write report.html
 # make test    install if need be, run the whole test suite
 # make lint    style and types
+# make faults  damage files, kill processes, fill disks; print what came of each as a table
 # make pod-check  compile the paper's models for their TPU slices (minutes, 5 GB): does a step fit?
 # make bench   install the peers if need be, measure speed and memory beside them, print one table (GLAM_CORPUS: your text)
 # make lock    resolve the locked set of packages again
 .PHONY: demo test lint faults pod-check bench lock clean
-# make faults  damage files, kill processes, fill disks; print what came of each as a table
 .DELETE_ON_ERROR:
 
 VENV := .venv

@@ -54,11 +54,6 @@ def write_version(store: Path, name: str, every_web_document: bool = False) -> V
         "stages": [],
         "recipe": {"name": name},
         "side": {"config": "made", "created": "2026-01-01T00:00:00+00:00", "names": {name: "2026-01-01T00:00:00+00:00"}},
-        "side": {
-            "config": "test",
-            "created": "2026-01-01T00:00:00+00:00",
-            "names": {name: "2026-01-01T00:00:00+00:00"},
-        },
     }
     path = writer.folder / body["tokenizer"]
     path.parent.mkdir()
