@@ -53,7 +53,11 @@ def write_version(store: Path, name: str, every_web_document: bool = False) -> V
         "ledger": {},
         "stages": [],
         "recipe": {"name": name},
-        "side": {"config": "made", "created": "2026-01-01T00:00:00+00:00", "names": {name: "2026-01-01T00:00:00+00:00"}},
+        "side": {
+            "config": "made",
+            "created": "2026-01-01T00:00:00+00:00",
+            "names": {name: "2026-01-01T00:00:00+00:00"},
+        },
     }
     path = writer.folder / body["tokenizer"]
     path.parent.mkdir()
