@@ -28,6 +28,8 @@ from real_text import pages
 
 BENCHMARK = "damaged_input"
 DOCUMENTS, WARC_DOCUMENTS, CHARACTERS = 4000, 1000, 500
+PEER_MODULES = {"jsonl": ("datatrove",), "warc": ("datatrove", "warcio", "cchardet", "magic")}
+"""What datatrove's readers import: pip install datatrove warcio faust-cchardet python-magic."""
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = """
 name = "damaged"
@@ -151,8 +153,9 @@ def measure(folder: Path) -> Iterator[Figure]:
         goal = f">= {damage.untouched:,}, or an error"
         note = f"exit code {exit_code}, {told}"
         yield Figure(BENCHMARK, f"glam: {damage.what}", documents, "documents", goal, holds, note)
-        if find_spec("datatrove") is None:
-            yield Figure(BENCHMARK, f"datatrove: {damage.what}", 0, "documents", note="not installed")
+        if absent := [name for name in PEER_MODULES[damage.reader] if find_spec(name) is None]:
+            note = f"not installed: {', '.join(absent)}"
+            yield Figure(BENCHMARK, f"datatrove: {damage.what}", 0, "documents", note=note)
             continue
         documents, exit_code, told = peer(damage, folder)
         yield Figure(

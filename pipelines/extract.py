@@ -191,14 +191,25 @@ def run(
                 computed[source] = _finish(corpus.config, source, stages[source], outcome)
             except SourceError as error:
                 refused.append(str(error))
-            for url in sorted(result["url"] for result in results[source] if result.get("counts") == []):
-                corpus.engine.display.say(f"  source {source}: {url} has no records")
+            for line in _troubles(ledgers[source][source]["records"], results[source], stages[source]):
+                corpus.engine.display.say(f"  source {source}: {line}")
     if refused:
         raise SourceError("\n".join(refused))
     stages_of = {}
     for source in sorted(files):
         stages_of[source] = note(computed.get(source) or _must(corpus.store.finished(keys[source])))
     return stages_of, missing
+
+
+def _troubles(records: dict[str, Any], results: list[dict[str, Any]], stage: OpenStage) -> Iterator[str]:
+    """Yield what a user must know of a source, though it does not stop the build."""
+    for url in sorted(result["url"] for result in results if result.get("counts") == []):
+        yield f"{url} has no records"
+    reasons = Counter(entry["reason"] for result in results for entry in result.get("quarantine", ()))
+    if reasons:
+        told = ", ".join(f"{reason} {number}" for reason, number in sorted(reasons.items()))
+        count = f"{records['quarantined']} of {records['read']} records are in quarantine"
+        yield f"{count} ({told}): {stage.path('quarantine.jsonl')}"
 
 
 def _must(stage: FinishedStage | None) -> FinishedStage:
