@@ -4,11 +4,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pipelines.build import build
 from pipelines.config import load_corpus_config
 from pipelines.progress import SilentDisplay
 from pipelines.sources.errors import SourceError
+
+settings.register_profile("machine", deadline=None)  # a busy machine is no failure
+settings.load_profile("machine")
 
 sys.path.insert(0, str(Path(__file__).parent / "pipelines"))
 
