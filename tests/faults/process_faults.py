@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 
-from tests.faults.processes import Limits, start, wait
+from tests.faults.processes import DEADLINE_SECONDS, Limits, Run, start, wait
 from tests.faults.workplace import Row, Scenario, Workplace, build, bytes_of, require, require_told
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +61,53 @@ def killed(place: Workplace) -> dict[str, Row]:
     }
 
 
+def worker_killed(place: Workplace) -> Row:
+    """A worker process of Beam's multi-processing runner is killed at work."""
+    room = place.room("worker killed")
+    command = [sys.executable, "-m", "pipelines.extract", "--config", str(place.plain.config)]
+    command += ["--store", str(room / "store"), "--direct_num_workers=2"]
+    with (room / "stderr").open("w") as stderr:
+        driver = subprocess.Popen(command, cwd=ROOT, stderr=stderr, stdout=stderr)
+    try:
+        worker = _connected_worker(driver, room / "stderr")
+        os.kill(worker, signal.SIGKILL)
+        exit_code = driver.wait(DEADLINE_SECONDS)
+    finally:
+        driver.kill()
+    run = Run(exit_code, (room / "stderr").read_text(), None, None)
+    require_told(run, 1, "error: extract: a worker process was ended by SIGKILL", "run the same command again")
+    require(not _descendants(driver.pid), "a worker lives on")
+    require(not list(room.glob("store/stages/*/*/manifest.json")), "a stage was finished")
+    same = bytes_of(build(place.plain.config, room / "store")) == place.plain.undisturbed
+    happened = "the job ends, no manifest, the other worker ends too"
+    return Row("kill -9 of a worker process", "one of two workers, in extraction", happened, 1, run.message, same)
+
+
+def _connected_worker(driver: subprocess.Popen[bytes], stderr: Path) -> int:
+    """Wait until a worker is at work; return its process id."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline and driver.poll() is None:
+        workers = [pid for pid, command in _descendants(driver.pid).items() if not command.startswith("/bin/sh")]
+        if workers and "Data channel established" in stderr.read_text():
+            return workers[0]
+        time.sleep(0.05)
+    raise TimeoutError(f"no worker came up: {stderr.read_text()}")
+
+
+def _descendants(pid: int) -> dict[int, str]:
+    """Return the commands of the living processes below one by process id."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (folder / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
+        if parent == pid:
+            found |= {int(folder.name): command} | _descendants(int(folder.name))
+    return found
+
+
 def two_builds(place: Workplace) -> Row:
     """The same build twice at the same time in one store."""
     store = place.room("two builds") / "store"
@@ -78,5 +129,6 @@ def _one(name: str, place: Workplace) -> Row:
 
 SCENARIOS: dict[str, Scenario] = {
     **{f"kill -9 of the driver {name}": partial(_one, name) for name in PLACES},
+    "kill -9 of a worker process": worker_killed,
     "two builds at once": two_builds,
 }
