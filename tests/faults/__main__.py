@@ -23,9 +23,8 @@ from tests.faults.workplace import NotHere, Row, Unexpected, Workplace
 console = Console(stderr=True, highlight=False)
 
 
-def make(names: list[str], folder: Path) -> tuple[list[Row], list[str], list[str]]:
+def make(names: list[str], place: Workplace) -> tuple[list[Row], list[str], list[str]]:
     """Make the faults of these names; return their rows, what failed, and what cannot be made here."""
-    place = Workplace(folder)
     rows, failed, not_here = [], [], []
     for name in names:
         try:
@@ -37,7 +36,7 @@ def make(names: list[str], folder: Path) -> tuple[list[Row], list[str], list[str
             failed.append(f"{name}: {error}")
             console.print(f"FAILED: {name}: {error}", markup=False)
             continue
-        rows.append(shortened(row, folder))
+        rows.append(shortened(row, place.folder))
         if not row.same_bytes:
             failed.append(f"{name}: the resumed build gave other bytes")
         console.print(f"{name}: {'as it should' if row.same_bytes else 'OTHER BYTES'}")
@@ -52,7 +51,7 @@ def main() -> int:
     arguments = parser.parse_args()
     names = [name for name in SCENARIOS if not arguments.only or any(word in name for word in arguments.only)]
     with tempfile.TemporaryDirectory(prefix="glam-faults-") as folder:
-        rows, failed, not_here = make(names, Path(folder))
+        rows, failed, not_here = make(names, Workplace(Path(folder)))
     if arguments.json:
         answer = {"faults": [vars(row) for row in rows], "failed": failed, "not_here": not_here}
         print(json.dumps(answer, ensure_ascii=False))

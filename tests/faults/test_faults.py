@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.__main__ import make
 from tests.faults.table import SCENARIOS, markdown, shortened
 from tests.faults.workplace import NotHere, Row, Workplace
 
@@ -32,16 +33,19 @@ def test_a_fault_ends_as_it_should(name, place):
     assert row.exit_code == 0 or row.exit_code == -9 or row.message
 
 
-def test_the_program_tells_a_fault_as_json():
-    command = [sys.executable, "-m", "tests.faults", "--json", "--only", "configuration with a key"]
+def test_the_program_makes_the_same_rows(place):
+    rows, failed, not_here = make(["configuration with a key of a newer version"], place)
+    (row,) = rows
+    assert (row.exit_code, row.same_bytes) == (1, True)
+    assert "holdout.stratify: there is no such key" in row.message
+    assert failed == not_here == []
+
+
+def test_the_program_fails_where_it_makes_no_fault():
+    command = [sys.executable, "-m", "tests.faults", "--json", "--only", "no such fault"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout.splitlines()[-1])
-    (row,) = answer["faults"]
-    assert row["exit_code"] == 1
-    assert row["same_bytes"]
-    assert "holdout.stratify: there is no such key" in row["message"]
-    assert answer["failed"] == answer["not_here"] == []
+    assert done.returncode == 1
+    assert json.loads(done.stdout.splitlines()[-1]) == {"faults": [], "failed": [], "not_here": []}
 
 
 def test_a_row_names_no_folder_of_the_run(tmp_path):
