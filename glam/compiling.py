@@ -39,6 +39,7 @@ def compile_step(
     Example: glam compile --model 64B/64E --topology v4:8x8x16
     """
     from glam.tables import compiled_table
+    from pipelines.progress import TerminalDisplay, Watch
     from trainer.config import load_training_config
     from trainer.family import FAMILY
     from trainer.pod import compiler
@@ -55,7 +56,9 @@ def compile_step(
         training = load_training_config(str(config), overrides or [])
         if shape is not None:
             training = training.changed({"mesh": {"data": shape[0], "model": shape[1]}}, "--mesh")
-    answer = {"name": model or config, **compiler.compile_step(training, vocabulary, SEQUENCE_LENGTH, where)}
+    with Watch(TerminalDisplay(), f"compile {model or config} for {where.name}", None, ""):
+        compiled = compiler.compile_step(training, vocabulary, SEQUENCE_LENGTH, where)
+    answer = {"name": model or config, **compiled}
     if as_json:
         show(answer)
     else:

@@ -75,7 +75,6 @@ def run_fine_tuning(
             "their prompts lose tokens at the left"
         )
     tokens = training.batch_rows * version.sequence_length
-    display.start("fine-tune", training.steps * tokens, "tokens")
     size = cost(prepared.config.model, version.vocabulary_size, version.sequence_length)
     result = fine_tune(prepared, out, TrainingConsole(display, "fine-tune", tokens, size.training_flops))
     display.finish()

@@ -111,7 +111,7 @@ def train(
         str | None, typer.Option("--profile", metavar="N[:M]", help="Trace update N, or N to M, into the folder.")
     ] = None,
     peak: Annotated[
-        float | None, typer.Option("--peak", help="FLOPs a second that MFU is a share of (known or measured if not).")
+        float | None, typer.Option("--peak", help="FLOPs a second of all devices, for MFU (known or measured if not).")
     ] = None,
     coordinator: Annotated[
         str | None,

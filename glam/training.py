@@ -63,7 +63,7 @@ def _train(version: Version, config: TrainingConfig, run: str, wanted: Wanted, d
     from trainer.profile import Profile
 
     profile = None if wanted.profile is None else Profile.parse(wanted.profile)
-    best = peak(wanted.peak)
+    best = peak(wanted.peak, config.mesh.data * config.mesh.model)
     seed = config.training.seed
 
     def console(label: str, model: ModelSettings) -> TrainingConsole:

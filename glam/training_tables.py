@@ -72,11 +72,13 @@ def _routing(routing: Mapping[str, Any]) -> None:
 
 def _memory(plan: Mapping[str, Any]) -> None:
     memory, remat = plan["memory"], plan["model"]["remat"]
-    rows = new_table("Memory of one device", ("part", "MiB", ""), 1)
+    devices = plan["training"]["devices"]
+    of = "one device" if devices == 1 else f"all {devices:,} devices"
+    rows = new_table(f"Memory of {of}", ("part", "MiB", ""), 1)
     rows.columns[-1].justify = "left"
     for part, note in PARTS.items():
         rows.add_row(part, _mib(memory[part]), f"{note}, remat {remat}" if part == "activations" else note)
-    rows.add_row("total", _mib(memory["total"]), "")
+    rows.add_row("total", _mib(memory["total"]), "" if devices == 1 else "of each device: glam compile")
     print_note(rows)
 
 

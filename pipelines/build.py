@@ -29,7 +29,7 @@ from pipelines import (
     tabulate,
     tokenize,
 )
-from pipelines.config import UNKNOWN, CorpusConfig
+from pipelines.config import UNKNOWN_LICENCE, CorpusConfig
 from pipelines.corpus import Corpus
 from pipelines.engine import Engine
 from pipelines.progress import Display, format_seconds
@@ -224,7 +224,9 @@ class _Steps:
 
     def mix(self) -> None:
         """Publish the dataset versions."""
-        if without := [name for name, source in sorted(self._config.sources.items()) if source.licence == UNKNOWN]:
+        if without := [
+            name for name, source in sorted(self._config.sources.items()) if source.licence == UNKNOWN_LICENCE
+        ]:
             self._display.say(f"  licence unknown of {', '.join(without)} (sources.NAME.licence)")
         for name in self._config.versions:
             compared = (self._ngrams, self._tables[name]) if self._ngrams is not None else None

@@ -26,7 +26,7 @@ Variant = Literal["all", "filtered", "random"]
 tokens.
 """
 
-UNKNOWN = "unknown"
+UNKNOWN_LICENCE = "unknown"
 """The licence of a source whose configuration names none."""
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -66,7 +66,7 @@ class Source(Settings):
     component: Name
     reader: str
     files: list[str] = Field(min_length=1)
-    licence: str = Field(UNKNOWN, min_length=1)
+    licence: str = Field(UNKNOWN_LICENCE, min_length=1)
     options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")

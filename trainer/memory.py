@@ -1,4 +1,4 @@
-"""The memory that a training takes on one device, by part, in bytes.
+"""The memory that a training takes, of all its devices together, by part, in bytes.
 
 B batch rows, S sequence, M model, H hidden, N heads, D head, E experts, C slots an expert has for a group, V
 vocabulary.

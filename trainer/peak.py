@@ -1,8 +1,8 @@
 """The highest rate of a device's matrix multiplications, which model FLOPs utilization (MFU) is a share of.
 
-In: a device kind as JAX names it. Out: FLOPs a second of one device, two a multiply-add. Accelerators have the
-manufacturer's figure for dense bfloat16 (float16 on Volta and Turing, which lack it), whatever format a run computes
-in; a CPU has none, so it is measured.
+In: the devices of a run. Out: FLOPs a second of all of them, two a multiply-add. Accelerators have the manufacturer's
+figure for dense bfloat16 (float16 on Volta and Turing, which lack it), whatever format a run computes in; a CPU has
+none, so it is measured.
 """
 
 from __future__ import annotations
@@ -14,15 +14,12 @@ import jax
 import jax.numpy as jnp
 
 from pipelines.store.errors import GlamError
+from trainer.pod.topology import CHIPS
 
 KNOWN = {
     "TPU v2": 22.5e12,  # JAX shows the two cores of a v2 or v3 chip as devices
     "TPU v3": 61.5e12,
-    "TPU v4": 275e12,
-    "TPU v5 lite": 197e12,
-    "TPU v5": 459e12,
-    "TPU v5p": 459e12,
-    "TPU v6 lite": 918e12,
+    **{kind: chip.peak_flops for chip in CHIPS.values() for kind in chip.device_kinds},
     "NVIDIA B200": 2250e12,
     "NVIDIA H200": 989.4e12,
     "NVIDIA H100 PCIe": 756e12,
@@ -46,11 +43,12 @@ class Peak(NamedTuple):
     source: str
 
 
-def peak(given: float | None = None) -> Peak | None:
-    """Return the peak of this process's first device.
+def peak(given: float | None = None, devices: int = 1) -> Peak | None:
+    """Return the peak of a run.
 
     Args:
-        given: FLOPs a second to take instead.
+        given: FLOPs a second, of all its devices, to take instead.
+        devices: of the run, all of the first one's kind. Those of a CPU share its cores, so their number is nothing.
 
     Returns:
         None for an accelerator that is not known.
@@ -65,14 +63,16 @@ def peak(given: float | None = None) -> Peak | None:
     device = jax.devices()[0]
     if device.platform == "cpu":
         return Peak(measure(), f"measured: float32 matrices of {MEASURED_SIZE} by {MEASURED_SIZE}")
-    known = known_peak(device.device_kind)
-    return None if known is None else Peak(known, f"{device.device_kind}, dense bfloat16")
+    return known_peak(device.device_kind, devices)
 
 
-def known_peak(kind: str) -> float | None:
-    """Return FLOPs a second of a kind of device, or None."""
+def known_peak(kind: str, devices: int = 1) -> Peak | None:
+    """Return the peak of so many devices of a kind, or None where the kind is not known."""
     fitting = [name for name in KNOWN if kind == name or kind.startswith((f"{name} ", f"{name}-"))]
-    return KNOWN[max(fitting, key=len)] if fitting else None
+    if not fitting:
+        return None
+    named = kind if devices == 1 else f"{devices:,} × {kind}"
+    return Peak(devices * KNOWN[max(fitting, key=len)], f"{named}, dense bfloat16")
 
 
 def measure(size: int = MEASURED_SIZE, seconds: float = MEASURED_SECONDS) -> float:

@@ -37,6 +37,7 @@ def plan(version: Version, config: TrainingConfig) -> dict[str, Any]:
         "training": {
             **training.model_dump(include={"steps", "batch_rows", "micro_batches"}),
             "batch_tokens": tokens,
+            "devices": config.mesh.data * config.mesh.model,
             "tokens": training.steps * tokens,
             "flops": training.steps * tokens * size.training_flops,
         },

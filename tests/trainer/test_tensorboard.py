@@ -92,7 +92,12 @@ def test_the_time_of_an_event_is_that_of_its_update(metrics, tmp_path):
     ],
 )
 def test_the_peak_of_a_device_that_is_known(kind, teraflops):
-    assert known_peak(kind) == (teraflops and teraflops * 1e12)
+    found = known_peak(kind)
+    assert (found and found.flops) == (teraflops and teraflops * 1e12)
+
+
+def test_the_peak_of_a_mesh_is_that_of_all_its_devices():
+    assert known_peak("TPU v4", 1024) == (1024 * 275e12, "1,024 × TPU v4, dense bfloat16")
 
 
 def test_a_peak_is_given_or_measured():

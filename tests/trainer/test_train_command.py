@@ -38,6 +38,14 @@ def store(version) -> str:
     return str(Path(version.url).parents[1])
 
 
+def test_a_dry_run_of_a_mesh_tells_the_memory_of_all_its_devices(configuration, store, capsys):
+    answer = run_training(configuration, ["model.dispatcher=einsum", "mesh.model=2"], store, Wanted(run=None))
+    assert answer["plan"]["training"]["devices"] == 2
+    said = capsys.readouterr().err
+    assert "Memory of all 2 devices" in said
+    assert "of each device: glam compile" in said
+
+
 def test_a_dry_run_says_what_the_configuration_means_and_writes_nothing(configuration, store, tmp_path, capsys):
     before = sorted(tmp_path.rglob("*"))
     answer = run_training(configuration, ["model.dispatcher=einsum"], store, Wanted(run=None))
@@ -55,6 +63,7 @@ def test_a_dry_run_says_what_the_configuration_means_and_writes_nothing(configur
         "closed form for an even router",
         "the einsum dispatcher adds",
         "Adafactor's second moments",
+        "Memory of one device",
         "estimate, remat none",
         "Components of filtered",
     ):

@@ -21,19 +21,21 @@ class Chip(NamedTuple):
         peak_flops: bfloat16 operations a second of a chip.
         dimensions: of a slice's shape.
         compiler_name: of the chip's configuration, as the compiler calls it: the two cores of a v4 or v5p work as one.
+        device_kinds: what JAX calls a chip.
     """
 
     memory_bytes: int
     peak_flops: float
     dimensions: int
     compiler_name: str
+    device_kinds: tuple[str, ...]
 
 
 CHIPS = {
-    "v4": Chip(32 << 30, 275e12, 3, "megacore"),
-    "v5p": Chip(95 << 30, 459e12, 3, "megacore"),
-    "v5e": Chip(16 << 30, 197e12, 2, "default"),
-    "v6e": Chip(32 << 30, 918e12, 2, "default"),
+    "v4": Chip(32 << 30, 275e12, 3, "megacore", ("TPU v4",)),
+    "v5p": Chip(95 << 30, 459e12, 3, "megacore", ("TPU v5", "TPU v5p")),
+    "v5e": Chip(16 << 30, 197e12, 2, "default", ("TPU v5 lite",)),
+    "v6e": Chip(32 << 30, 918e12, 2, "default", ("TPU v6 lite",)),
 }
 
 TORUS_SIDE = 4
