@@ -134,13 +134,7 @@ def readme(version: Version, form: str | None = None, files: Sequence[ExportedFi
         + _table(
             ("component", "variant", "weight", "documents", "tokens"),
             (
-                (
-                    name,
-                    {"all": "all"}.get(part.variant, part.variant),
-                    f"{part.weight:.4g}",
-                    part.documents,
-                    part.tokens,
-                )
+                (name, part.variant, f"{part.weight:.4g}", part.documents, part.tokens)
                 for name, part in version.components.items()
             ),
         ),

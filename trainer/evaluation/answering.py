@@ -19,8 +19,10 @@ from trainer.evaluation.prompts import Asked, Asker, Rendered
 from trainer.evaluation.record_file import Record, RecordFile
 from trainer.evaluation.task import TaskSettings
 
-CHUNK = 512
-"""Examples whose requests are made, sorted and packed together, and written when they are done."""
+CHUNK, DECODED_CHUNK = 512, 64
+"""Examples whose requests are made, sorted and packed together, and written and told when they are done; fewer where
+answers are decoded, token by token.
+"""
 
 OnExamples = Callable[[int], None]
 """Called with the number of examples that are done since the last time."""
@@ -46,8 +48,9 @@ def answer(
     records = file.read()
     waiting = [example for example in examples if example.number not in records]
     on_examples(len(examples) - len(waiting))
-    for start in range(0, len(waiting), CHUNK):
-        chunk = waiting[start : start + CHUNK]
+    size = CHUNK if task.generation is None else DECODED_CHUNK
+    for start in range(0, len(waiting), size):
+        chunk = waiting[start : start + size]
         asked = asker.ask([(example, rendered(reader, task, example)) for example in chunk])
         made = _records(asked, _replies(model, asked))
         file.append(made)

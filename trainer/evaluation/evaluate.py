@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from pipelines.contamination.evaluation_records import read_records
+from pipelines.contamination.evaluation_records import EvaluationSetError, read_records
 from pipelines.contamination.evaluation_sets import files_of
 from pipelines.progress import Display
 from pipelines.store.code_identity import code_identity
@@ -103,9 +104,17 @@ def _tables(task: TaskSettings, folder: str | None) -> dict[str, dict[str, Recor
     tables = {}
     for name, table in task.tables.items():
         if urls := files_of(table.files, folder):
-            rows = (row for url in urls for _, row in read_records(url))
-            tables[name] = {str(row[table.column]): dict(row) for row in rows}
+            rows = ((f"{url}: line {line}", row) for url in urls for line, row in read_records(url))
+            tables[name] = {_key(place, row, name, table.column): dict(row) for place, row in rows}
     return tables
+
+
+def _key(place: str, row: Mapping[str, Any], table: str, column: str) -> str:
+    if column not in row:
+        raise EvaluationSetError(
+            f"{place}: there is no {column} (tables.{table}.column); the row has {', '.join(sorted(row))}"
+        )
+    return str(row[column])
 
 
 def _chosen(examples: list[Example], limit: int | None) -> list[Example]:

@@ -86,11 +86,14 @@ class HarnessModel(TemplateLM):
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:  # noqa: ARG002
         """Return what follows each context, by the way of decoding that its task asks for."""
-        answers = []
-        for request in requests:
-            context, options = request.args
-            prompt = self.model.writer.encode([context])
-            answers.append(generate(self.model.writer, prompt, self._decoding(options))[0].text)
+        answers = [""] * len(requests)
+        alike: dict[GenerationSettings, list[int]] = {}
+        for number, request in enumerate(requests):
+            alike.setdefault(self._decoding(request.args[1]), []).append(number)
+        for settings, numbers in alike.items():
+            prompts = self.model.writer.encode([requests[number].args[0] for number in numbers])
+            for number, made in zip(numbers, generate(self.model.writer, prompts, settings), strict=True):
+                answers[number] = made.text
         return answers
 
     def _decoding(self, options: dict[str, Any]) -> GenerationSettings:

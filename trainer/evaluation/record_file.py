@@ -7,9 +7,11 @@ last line that was cut off when the work was stopped is done again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from pipelines.store.errors import GlamError
 
 Record = dict[str, Any]
 
@@ -37,8 +39,16 @@ class RecordFile:
         if whole != lines:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.write_text("".join(whole), encoding="utf-8")
-        records = map(json.loads, whole[1:])
-        return {record["example"]: record for record in records}
+        return {record["example"]: record for record in self._parsed(whole[1:])}
+
+    def _parsed(self, lines: Iterable[str]) -> Iterator[Record]:
+        for number, line in enumerate(lines, 2):
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise GlamError(
+                    f"{self._path}: line {number} is damaged ({error}); delete the file to ask its examples again"
+                ) from error
 
     def append(self, records: Iterable[Record]) -> None:
         """Write more answers."""

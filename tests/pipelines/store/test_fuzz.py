@@ -46,13 +46,18 @@ def shard(tmp_path_factory):
     return url, {path: path.read_bytes() for path in (Path(url), Path(index_url(url)))}
 
 
+def restore(files: dict[Path, bytes]) -> None:
+    """Write files as they were, before the next mutation of one of them."""
+    for path, content in files.items():
+        path.write_bytes(content)
+
+
 @pytest.mark.parametrize("which", ["shard", "index"])
 @FUZZ
 @given(data=st.data())
 def test_a_mutation_of_a_shard_or_its_index_is_found(which, data, shard):
     url, files = shard
-    for each, content in files.items():
-        each.write_bytes(content)
+    restore(files)
     path = Path(url if which == "shard" else index_url(url))
     sound = files[path]
     path.write_bytes(mutated(data.draw, sound))
@@ -151,8 +156,7 @@ def changed(draw: Any, manifest: Any) -> Any:
 @given(data=st.data())
 def test_a_mutation_of_a_manifest_is_named_or_means_what_it_says(how, data, manifests):
     store, sound_bytes = manifests
-    for sound_path, content in sound_bytes.items():
-        sound_path.write_bytes(content)
+    restore(sound_bytes)
     path, kind = data.draw(st.sampled_from(list(zip(sound_bytes, ("version", "stage"), strict=True))))
     sound = sound_bytes[path]
     new = mutated(data.draw, sound) if how == "bytes" else json.dumps(changed(data.draw, json.loads(sound))).encode()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.contamination.evaluation_records import EvaluationSetError
 from tests.trainer.evaluation.scripted import Scripted, catalogue, choosing, guessing, real_set, real_sets, run
 from trainer.evaluation.evaluate import open_set
 
@@ -87,6 +88,22 @@ def test_without_the_statistics_everything_else_is_told(tmp_path):
     shutil.copy(Path(real_sets(), "winogender.test.jsonl.gz"), tmp_path)
     found = run(choosing(0), open_set("winogender", catalogue(), str(tmp_path)))["0"]
     assert (set(found.groups), set(found.gaps), found.figure.score) == ({"pronoun", "answer"}, {"pronoun"}, 50)
+
+
+def test_a_table_without_the_column_is_named_by_file_and_line(tmp_path):
+    known = catalogue()
+    ((name, table),) = known.tasks["winogender"].tables.items()
+    shutil.copy(Path(real_sets(), "winogender.test.jsonl.gz"), tmp_path)
+    file = tmp_path / Path(table.files[0]).name.removesuffix(".gz")
+    file.write_text("work\tshare\nnurse\t90\n")
+    task = known.tasks["winogender"].model_copy(
+        update={"tables": {name: table.model_copy(update={"files": [str(file)]})}}
+    )
+    known.tasks["winogender"] = task
+    with pytest.raises(
+        EvaluationSetError, match=rf"{file}: line \d: there is no {table.column} \(tables\.{name}\.column"
+    ):
+        open_set("winogender", known, str(tmp_path))
 
 
 @pytest.mark.parametrize(("option", "share"), [(0, 100), (1, 0), (None, 50)])
