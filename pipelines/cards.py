@@ -61,7 +61,7 @@ def croissant(version: Version, form: str | None = None, files: Sequence[Exporte
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "license": licences if len(licences) > 1 else licences[0],
         "url": f"urn:glam:version:{version.id}",
-        "version": "1.0.0",
+        "version": f"1.0.0+{version.id[:12]}",
         "datePublished": side["created"][:10],
         "citeAs": f"Dataset version {version.id} ({side['config']}, {version.name})",
     }
