@@ -22,7 +22,8 @@ def test_row_groups_written_one_by_one_give_the_bytes_of_the_whole_table(tmp_pat
         for start in range(0, table.num_rows, ROW_GROUP_ROWS):
             writer.write(table.slice(start, ROW_GROUP_ROWS).combine_chunks().to_batches()[0])
     assert (writer.digest, writer.rows) == (whole, table.num_rows)
-    pq.write_table(table, tmp_path / "plain", row_group_size=ROW_GROUP_ROWS, compression="zstd", write_statistics=False)
+    settings = {"compression": "zstd", "write_statistics": False, "write_page_checksum": True}
+    pq.write_table(table, tmp_path / "plain", row_group_size=ROW_GROUP_ROWS, **settings)
     assert (tmp_path / "plain").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.contamination.evaluation_records import EvaluationSetError
-from tests.trainer.evaluation.scripted import Scripted, catalogue, choosing, guessing, real_set, real_sets, run
+from tests.trainer.evaluation.scripted import CONFIGS, Scripted, catalogue, choosing, guessing, real_set, real_sets, run
 from trainer.evaluation.evaluate import open_set
+from trainer.evaluation.task import Catalogue
 
 PRONOUNS = {"male": ("he", "his", "him"), "female": ("she", "her", "her"), "neutral": ("they", "their", "them")}
 
@@ -91,7 +92,7 @@ def test_without_the_statistics_everything_else_is_told(tmp_path):
 
 
 def test_a_table_without_the_column_is_named_by_file_and_line(tmp_path):
-    known = catalogue()
+    known = Catalogue(str(CONFIGS))
     ((name, table),) = known.tasks["winogender"].tables.items()
     shutil.copy(Path(real_sets(), "winogender.test.jsonl.gz"), tmp_path)
     file = tmp_path / Path(table.files[0]).name.removesuffix(".gz")
