@@ -1,6 +1,9 @@
-"""The small corpus, built once for the tests that only look at it."""
+"""What tests share: the small corpus, built once; what JAX compiles, compiled once for all processes."""
 
+import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,22 @@ settings.register_profile("machine", deadline=None)  # a busy machine is no fail
 settings.load_profile("machine")
 
 sys.path.insert(0, str(Path(__file__).parent / "pipelines"))
+
+COMPILED = "JAX_COMPILATION_CACHE_DIR"
+FOLDER = pytest.StashKey[str]()
+
+
+def pytest_configure(config):
+    """Give all processes of this run, and those that tests start, one folder of compiled programs."""
+    if COMPILED not in os.environ:
+        os.environ[COMPILED] = config.stash[FOLDER] = tempfile.mkdtemp(prefix="compiled-")
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+
+
+def pytest_unconfigure(config):
+    """Remove that folder where it was made."""
+    if FOLDER in config.stash:
+        shutil.rmtree(config.stash[FOLDER], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
