@@ -15,6 +15,9 @@ from pipelines.mixture import DerivedWeight
 from pipelines.store.repetition import ComponentUse, format_amount, format_epochs
 from pipelines.store.stages import FinishedStage
 
+BOOTSTRAP = ("bootstrap_low", "bootstrap_high")
+"""Of a difference: the ends of the interval that is printed beside the verdict's."""
+
 
 def say(message: str) -> None:
     """Print a message on stderr."""
@@ -127,11 +130,12 @@ def verdict_table(study: Mapping[str, Any]) -> None:
     for comparison in study["comparisons"]:
         a, b = comparison["a"], comparison["b"]
         title = f"{a} minus {b}, bits per byte (below zero: {a} better)"
-        table = _table(title, ("domain", "difference", "low", "high", "verdict"), 1)
+        columns = ("domain", "difference", "low", "high", "bootstrap low", "and high", "verdict")
+        table = _table(title, columns, 1)
         table.columns[-1].justify = "left"
         table.columns[-1].no_wrap = False
         for result in comparison["results"]:
-            figures = (_signed(result[name]) for name in ("difference", "low", "high"))
+            figures = (_signed(result[name]) for name in ("difference", "low", "high", *BOOTSTRAP))
             table.add_row(result["domain"], *figures, result["verdict"])
         _print(table)
 

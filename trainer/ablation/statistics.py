@@ -173,15 +173,25 @@ class _Resampled:
         change = bits_a - bits_b
         return cls(
             observed=change.sum(axis=1) / total,
-            replicates=_resample(source, change, lengths, resamples),
+            replicates=resample(source, change, lengths, resamples),
             scores_a=bits_a.sum(axis=1) / total,
             scores_b=bits_b.sum(axis=1) / total,
             documents=len(lengths),
         )
 
 
-def _resample(source: str, change: np.ndarray, lengths: np.ndarray, resamples: int) -> np.ndarray:
-    """Return Σ bits / Σ bytes of each seed (float64[resamples, seeds]) over documents drawn with replacement."""
+def resample(source: str, change: np.ndarray, lengths: np.ndarray, resamples: int) -> np.ndarray:
+    """Return Σ bits / Σ bytes over documents drawn with replacement.
+
+    Args:
+        source: fixes what is drawn.
+        change: (seeds, documents) bits of A less those of B; the rows may be seeds of many studies.
+        lengths: (documents,) bytes.
+        resamples: how many.
+
+    Returns:
+        (resamples, seeds).
+    """
     documents = len(lengths)
     generator = bootstrap_generator(f"documents {source}")
     columns = np.column_stack([change.T, lengths.astype(np.float64)])
@@ -200,19 +210,13 @@ def _difference(domain: Domain, sources: Sequence[_Resampled]) -> PairedDifferen
     by_seed = np.mean([source.observed for source in sources], axis=0)
     replicates = np.mean([source.replicates for source in sources], axis=0)
     seeds, smallest = len(by_seed), min(source.documents for source in sources)
-    seed_error = float(by_seed.std(ddof=1) / math.sqrt(seeds))
-    # Drawing n of n documents shrinks the variance by (n − 1)/n.
-    document_error = (
-        float(replicates.mean(axis=1).std(ddof=1)) * math.sqrt(smallest / (smallest - 1)) if smallest > 1 else None
-    )
+    seed_error, document_error = (float(error) for error in standard_errors(by_seed, replicates, smallest))
     mean = float(by_seed.mean())
-    half = None if document_error is None else _half_width(seed_error, seeds, document_error, smallest)
+    half = float(half_width(seed_error, seeds, document_error, smallest)) if smallest > 1 else None
     needed = None
-    if half is not None and document_error is not None and abs(mean) <= half:
+    if half is not None and abs(mean) <= half:
         needed = seeds_needed(abs(mean), seed_error * math.sqrt(seeds), document_error, smallest)
-    draws = bootstrap_generator(f"seeds {seeds}").multinomial(seeds, [1 / seeds] * seeds, size=len(replicates))
-    hierarchical = (replicates * draws).sum(axis=1) / seeds
-    low, high = np.quantile(hierarchical, [1 - _UPPER, _UPPER])
+    low, high = (float(end) for end in bootstrap_interval(replicates))
     return PairedDifference(
         domain=domain.name,
         kind=domain.kind,
@@ -221,9 +225,9 @@ def _difference(domain: Domain, sources: Sequence[_Resampled]) -> PairedDifferen
         high=None if half is None else mean + half,
         by_seed=tuple(float(value) for value in by_seed),
         seed_error=seed_error,
-        document_error=document_error,
-        bootstrap_low=float(low),
-        bootstrap_high=float(high),
+        document_error=document_error if smallest > 1 else None,
+        bootstrap_low=low,
+        bootstrap_high=high,
         documents=sum(source.documents for source in sources),
         mean_a=float(np.mean([source.scores_a for source in sources])),
         mean_b=float(np.mean([source.scores_b for source in sources])),
@@ -231,10 +235,42 @@ def _difference(domain: Domain, sources: Sequence[_Resampled]) -> PairedDifferen
     )
 
 
-def _half_width(seed_error: float, seeds: int, document_error: float, documents: int) -> float:
+def bootstrap_interval(replicates: np.ndarray) -> np.ndarray:
+    """Return the ends (2, …) of the percentile bootstrap over seeds and documents.
+
+    Args:
+        replicates: (resamples, …, seeds) differences over resamples of the documents.
+    """
+    resamples, *studies, seeds = replicates.shape
+    draws = bootstrap_generator(f"seeds {seeds}").multinomial(seeds, [1 / seeds] * seeds, size=resamples)
+    drawn = draws.reshape(resamples, *(1 for _ in studies), seeds)
+    return np.quantile((replicates * drawn).sum(axis=-1) / seeds, [1 - _UPPER, _UPPER], axis=0)
+
+
+def standard_errors(by_seed: np.ndarray, replicates: np.ndarray, documents: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the standard errors of the mean over seeds that seeds and documents give; of many studies at once.
+
+    Args:
+        by_seed: (…, seeds) differences.
+        replicates: (resamples, …, seeds) the same over resamples of the documents.
+        documents: of the smallest source; of a single one no error is known, and the second is 0.
+
+    Returns:
+        (…,) of the seeds, (…,) of the documents.
+    """
+    of_seeds = by_seed.std(axis=-1, ddof=1) / math.sqrt(by_seed.shape[-1])
+    # Drawing n of n documents shrinks the variance by (n − 1)/n.
+    correction = math.sqrt(documents / max(documents - 1, 1))
+    return of_seeds, replicates.mean(axis=-1).std(axis=0, ddof=1) * correction
+
+
+def half_width(
+    seed_error: np.ndarray | float, seeds: int, document_error: np.ndarray | float, documents: int
+) -> np.ndarray:
+    """Return the half-width (…,) of the verdict interval from standard errors (…,)."""
     by_seeds = stats.t.ppf(_UPPER, seeds - 1) * seed_error
     by_documents = stats.t.ppf(_UPPER, documents - 1) * document_error
-    return float(math.hypot(by_seeds, by_documents))
+    return np.hypot(by_seeds, by_documents)
 
 
 def detectable_effect(seeds: int, seed_deviation: float, document_error: float = 0.0, documents: int = 1000) -> float:
@@ -248,7 +284,7 @@ def detectable_effect(seeds: int, seed_deviation: float, document_error: float =
     """
     seed_error = seed_deviation / math.sqrt(seeds)
     chance = stats.t.ppf(POWER, seeds - 1) * math.hypot(seed_error, document_error)
-    return _half_width(seed_error, seeds, document_error, documents) + float(chance)
+    return float(half_width(seed_error, seeds, document_error, documents) + chance)
 
 
 def seeds_needed(effect: float, seed_deviation: float, document_error: float, documents: int) -> int | None:

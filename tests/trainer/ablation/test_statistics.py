@@ -7,64 +7,101 @@ import pytest
 
 from trainer.ablation.statistics import (
     CONFIDENCE,
+    RESAMPLES,
     DocumentScores,
     Domain,
+    bootstrap_interval,
     compare,
     detectable_effect,
+    half_width,
+    resample,
     seeds_needed,
+    standard_errors,
 )
 
 ONE = [Domain("news", "source", ("news",))]
-STUDIES = 500
+STUDIES = 2000
 SLACK = 3 * math.sqrt(CONFIDENCE * (1 - CONFIDENCE) / STUDIES)
+NOISES = pytest.mark.parametrize(
+    ("seed_deviation", "document_deviation"), [(0.01, 0.0), (0.01, 0.05), (0.002, 0.1)], ids=["seeds", "both", "texts"]
+)
+SEEDS = pytest.mark.parametrize("seeds", [3, 5, 10])
+
+
+def simulated_rates(rng, shape, effect, seed_deviation, document_deviation):
+    """Bits per byte of A less those of B, (…, seeds, documents), whose true mean is `effect`."""
+    by_document = rng.normal(0, document_deviation, (*shape[:-2], 1, shape[-1]))
+    of_seed = rng.normal(0, seed_deviation, (*shape[:-1], 1))
+    return effect + by_document + of_seed + rng.normal(0, 0.02, shape)
 
 
 def simulated_study(rng, seeds, effect, seed_deviation, document_deviation, documents=60, source="news"):
     """Runs of two arms whose true difference (A − B) is `effect` bits per byte."""
     lengths = rng.integers(200, 4000, documents)
     shared = rng.normal(2.4, 0.3, documents)
-    by_document = rng.normal(0, document_deviation, documents)
-    runs_a, runs_b = [], []
-    for _ in range(seeds):
-        of_seed = rng.normal(0, seed_deviation)
-        noise = rng.normal(0, 0.02, documents)
-        runs_a.append({source: DocumentScores(lengths * (shared + effect + by_document + of_seed + noise), lengths)})
-        runs_b.append({source: DocumentScores(lengths * shared, lengths)})
-    return runs_a, runs_b
+    rates = simulated_rates(rng, (seeds, documents), effect, seed_deviation, document_deviation)
+    runs_a = [{source: DocumentScores(lengths * (shared + rate), lengths)} for rate in rates]
+    return runs_a, [{source: DocumentScores(lengths * shared, lengths)} for _ in range(seeds)]
 
 
-def coverage(seeds, effect, seed_deviation, document_deviation):
+def simulated_studies(seeds, effect, seed_deviation, document_deviation, documents=60):
+    """Differences by seed (studies, seeds) and over resamples of the documents (resamples, studies, seeds)."""
     rng = np.random.default_rng(seeds)
-    inside = called = 0
-    for _ in range(STUDIES):
-        study = simulated_study(rng, seeds, effect, seed_deviation, document_deviation)
-        (found,) = compare(*study, ONE, resamples=200)
-        inside += found.low <= effect <= found.high
-        called += found.distinguishable
-    return inside / STUDIES, called / STUDIES
+    lengths = rng.integers(200, 4000, documents)
+    rates = simulated_rates(rng, (STUDIES, seeds, documents), effect, seed_deviation, document_deviation)
+    change = (lengths * rates).reshape(-1, documents)
+    by_seed = (change.sum(axis=1) / lengths.sum()).reshape(STUDIES, seeds)
+    return by_seed, resample("news", change, lengths, 200).reshape(-1, STUDIES, seeds)
 
 
-@pytest.mark.parametrize("seeds", [3, 5, 10])
-@pytest.mark.parametrize(
-    ("seed_deviation", "document_deviation"), [(0.01, 0.0), (0.01, 0.05), (0.002, 0.1)], ids=["seeds", "both", "texts"]
-)
+def simulated_intervals(seeds, effect, seed_deviation, document_deviation, documents=60):
+    """Differences and half-widths of the verdict interval of many studies at once, by the functions of `compare`."""
+    by_seed, replicates = simulated_studies(seeds, effect, seed_deviation, document_deviation, documents)
+    of_seeds, of_documents = standard_errors(by_seed, replicates, documents)
+    return by_seed.mean(axis=1), half_width(of_seeds, seeds, of_documents, documents)
+
+
+@SEEDS
+@NOISES
 def test_interval_covers_at_its_rate_and_calls_a_null_effect_no_more_often(seeds, seed_deviation, document_deviation):
-    covered, called = coverage(seeds, 0.0, seed_deviation, document_deviation)
-    assert 0.95 - SLACK <= covered <= 0.98 + SLACK
+    found, half = simulated_intervals(seeds, 0.0, seed_deviation, document_deviation)
+    called = (abs(found) > half).mean()
     assert called <= 0.05 + SLACK
+    assert 0.95 - SLACK <= 1 - called <= 0.98 + SLACK
+    assert (found > half).mean() <= 0.025 + SLACK  # neither arm is favoured
+    assert (found < -half).mean() <= 0.025 + SLACK
+
+
+@SEEDS
+@NOISES
+def test_interval_covers_an_effect_and_one_of_the_detectable_size_is_told_four_times_in_five(
+    seeds, seed_deviation, document_deviation
+):
+    noise = math.hypot(seed_deviation, 0.02 / math.sqrt(60)), document_deviation / math.sqrt(60) * 1.15
+    effect = detectable_effect(seeds, *noise, documents=60)
+    found, half = simulated_intervals(seeds, effect, seed_deviation, document_deviation)
+    assert (abs(found - effect) <= half).mean() >= 0.95 - SLACK
+    assert 0.74 <= (found > half).mean() <= 0.88
+
+
+def test_many_studies_at_once_have_the_intervals_of_one_by_one():
+    rng = np.random.default_rng(9)
+    study_a, study_b = simulated_study(rng, 5, 0.01, 0.01, 0.05)
+    (found,) = compare(study_a, study_b, ONE)
+    change = np.stack([a["news"].bits - b["news"].bits for a, b in zip(study_a, study_b, strict=True)])
+    replicates = resample("news", change, study_a[0]["news"].bytes, RESAMPLES)
+    of_seeds, of_documents = standard_errors(np.array([found.by_seed]), replicates[:, None], 60)
+    assert half_width(of_seeds, 5, of_documents, 60) == pytest.approx([(found.high - found.low) / 2])
+    assert bootstrap_interval(replicates[:, None])[:, 0] == pytest.approx([found.bootstrap_low, found.bootstrap_high])
 
 
 def test_percentile_bootstrap_over_three_seeds_covers_too_little():
-    rng = np.random.default_rng(0)
-    inside = 0
-    for _ in range(STUDIES):
-        (found,) = compare(*simulated_study(rng, 3, 0.02, 0.01, 0.0), ONE, resamples=200)
-        inside += found.bootstrap_low <= 0.02 <= found.bootstrap_high
-    assert 0.65 < inside / STUDIES < 0.85  # why the verdict does not rest on it
+    low, high = bootstrap_interval(simulated_studies(3, 0.02, 0.01, 0.0)[1])
+    assert 0.7 < ((low <= 0.02) & (high >= 0.02)).mean() < 0.82  # why the verdict does not rest on it
 
 
 def test_a_clear_gain_is_called_and_named_after_the_better_arm():
-    study = simulated_study(np.random.default_rng(1), 3, -0.1, 0.002, 0.01)
+    study = simulated_study(np.random.default_rng(11), 3, -0.1, 0.002, 0.01)
     (found,) = compare(*study, ONE)
     assert found.distinguishable
     assert found.low < -0.1 < found.high
