@@ -22,6 +22,7 @@ from figures import Figure, show
 from measuring import least_cpu_seconds
 
 from trainer.config import ModelSettings
+from trainer.huge_pages import restart_with_huge_pages
 from trainer.model.experts import mixture
 from trainer.model.feed_forward import plain_feed_forward
 from trainer.model.parameters import Mixture, PlainFeedForward, initialize
@@ -74,4 +75,5 @@ def compare() -> Iterator[Figure]:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()  # as `glam train` does
     show(compare())

@@ -28,6 +28,7 @@ from trainer import adafactor
 from trainer.accounting import cost
 from trainer.batch import Batch
 from trainer.config import ModelSettings, OptimizerSettings
+from trainer.huge_pages import restart_with_huge_pages
 from trainer.model.parameters import is_stacked, named_arrays
 from trainer.step import compiled_start, compiled_step
 
@@ -100,4 +101,5 @@ def compare() -> Iterator[Figure]:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()  # as `glam train` does
     show(compare())

@@ -31,10 +31,11 @@ class StudyError(GlamError):
 
 def worker_environment() -> dict[str, str]:
     """Return the environment of a process that trains on one core, and finds this program's modules."""
+    from trainer.huge_pages import with_huge_pages
     from trainer.loop import single_core_environment
 
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, **single_core_environment(), "PYTHONPATH": os.pathsep.join(paths)}
+    return with_huge_pages({**os.environ, **single_core_environment(), "PYTHONPATH": os.pathsep.join(paths)})
 
 
 def program(job: Job) -> bytes:
