@@ -4,7 +4,8 @@
 
 The beginnings of 4,000 pages (text of real_text.py) as JSON lines, plain and gzipped, and 1,000 as a WARC file of a
 gzip member a record; each file is damaged in one place and read by both at their default settings: ours extracts (`glam
-sources`), datatrove runs its reader and a JSON lines writer in its local executor. Undamaged files are read too, so
+sources`), datatrove runs its reader and a JSON lines writer in its local executor. A file that ours refuses, as it does
+one that is cut, is read once more with `extract.accept_cut_files`, for the documents. Undamaged files are read too, so
 that a difference is of the damage.
 """
 
@@ -121,17 +122,14 @@ def ours(damage: Damage, folder: Path) -> tuple[int, int, str]:
     config = folder / f"{damage.file}.toml"
     config.write_text(CONFIG.format(folder=folder, reader=damage.reader, file=damage.file))
     command = [sys.executable, "-m", "glam", "sources", str(config), "--store", str(folder / "store"), "--json"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if run.returncode:
-        quarantine = (folder / "store").glob("stages/extract/*/quarantine.jsonl")
-        return (
-            0,
-            run.returncode,
-            f"refused: {run.stderr.strip().splitlines()[-1]:.60}…" if list(quarantine) else run.stderr,
-        )
+    first = run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if first.returncode:
+        accepting = [*command, "--set", "extract.accept_cut_files=true"]
+        run = subprocess.run(accepting, cwd=ROOT, capture_output=True, text=True, check=True)
     (source,) = json.loads(run.stdout.splitlines()[-1])["sources"]
     documents = source["documents"]["out"] + source["documents"]["copies"]
-    return documents, 0, f"{source['records']['quarantined']} quarantined"
+    refused = "refused, documents once accepted; " if first.returncode else ""
+    return documents, first.returncode, f"{refused}{source['records']['quarantined']} quarantined"
 
 
 def peer(damage: Damage, folder: Path) -> tuple[int, int, str]:

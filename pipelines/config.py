@@ -78,12 +78,17 @@ class Source(Settings):
 
 
 class Extract(Settings):
-    """Extraction: document shards for each source, and the share of records that may be quarantined before the run
-    fails.
+    """Extraction.
+
+    Attributes:
+        shards: document shards for each source.
+        error_budget: the share of a source's records that may be quarantined before the build is refused.
+        accept_cut_files: go on with what could be read of files that end too early or are damaged to their end.
     """
 
     shards: int = Field(4, ge=1, le=4096)
     error_budget: float = Field(0.01, ge=0, le=1)
+    accept_cut_files: bool = False
 
 
 class Select(Settings):

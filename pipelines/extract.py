@@ -10,7 +10,6 @@ Out: `documents/SOURCE/part-….parquet`; beside the id: `provenance/part-….pa
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -36,11 +35,19 @@ from pipelines.extracted_rows import (
 from pipelines.input_digests import InputDigests
 from pipelines.input_files import FILES, file_figures, write_file_figures
 from pipelines.progress import report
+from pipelines.quarantine import (
+    check_quarantine,
+    gather_quarantine,
+    quarantine_entry,
+    quarantine_told,
+    read_quarantine,
+    write_quarantine,
+)
 from pipelines.sources.errors import SourceError
 from pipelines.sources.locate import fill_data, locate, locate_pattern
 from pipelines.sources.record import Quarantined, Record, Skipped, Used
 from pipelines.sources.registry import READERS
-from pipelines.store.files import digest_file, is_folder, join, size_of, write_bytes
+from pipelines.store.files import digest_file, is_folder, join, size_of
 from pipelines.store.hashing import part_name, sha256_json, shard_of
 from pipelines.store.ledger import build_ledger, check_extraction
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
@@ -68,7 +75,7 @@ class _ReadFile(beam.DoFn):
         for record in reader.read(work["url"]):
             _count(counts, work["source"], record)
             if isinstance(record.outcome, Quarantined):
-                quarantine.append(_quarantine_entry(work, record))
+                quarantine.append(quarantine_entry(work["url"], record))
             for row in document_rows(work, record):
                 waiting.setdefault(work["base"] + shard_of(row[0], work["shards"]), []).append(row)
                 size += len(row[8])
@@ -93,16 +100,6 @@ class _ReadFile(beam.DoFn):
             "quarantine": quarantine,
         }
         yield beam.pvalue.TaggedOutput("counts", result)
-
-
-def _quarantine_entry(work: dict[str, Any], record: Record) -> dict[str, Any]:
-    assert isinstance(record.outcome, Quarantined)
-    return {
-        "file": work["url"],
-        "offset": record.offset,
-        "reason": record.outcome.reason,
-        "detail": record.outcome.detail,
-    }
 
 
 def _count(counts: Counter[tuple[str, ...]], source: str, record: Record) -> None:
@@ -166,8 +163,8 @@ def run(
         The stage of each source, and the file patterns that matched nothing by source.
 
     Raises:
-        SourceError: when no pattern of any source matches a file, or too many records of a source were quarantined;
-            the stages of all other sources are finished by then.
+        SourceError: when no pattern of any source matches a file, or a source lost too much (`check_quarantine`), now
+            or when it was extracted; the stages of all other sources are finished by then.
     """
     files, missing = find_files(corpus.config)
     for source, patterns in missing.items():
@@ -175,41 +172,45 @@ def run(
             corpus.engine.display.say(f"  source {source}: no file matches {pattern}")
     digests = _digest(corpus, files)
     keys = {source: _key(corpus.config, source, {url: digests[url] for url in urls}) for source, urls in files.items()}
-    waiting = [source for source in sorted(files) if corpus.store.finished(keys[source]) is None]
-    computed: dict[str, FinishedStage] = {}
+    stages = {source: corpus.store.finished(key) for source, key in sorted(keys.items())}
     refused: list[str] = []
+    for source, stage in stages.items():
+        if stage is not None and stage.ledger[source]["records"]["quarantined"]:
+            _check(corpus, source, stage.ledger, stage.url, read_quarantine(stage), refused)
+    waiting = [source for source, stage in stages.items() if stage is None]
     if waiting:
-        stages = {source: corpus.store.begin(keys[source]) for source in waiting}
-        results = _run_job(corpus, stages, {source: files[source] for source in waiting})
+        begun = {source: corpus.store.begin(keys[source]) for source in waiting}
+        results = _run_job(corpus, begun, {source: files[source] for source in waiting})
         ledgers = {source: _ledger(source, results[source]) for source in waiting}
         read = {source: 1 + ledger[source]["raw_bytes"]["read"] for source, ledger in ledgers.items()}
         for source in waiting:
-            inputs = [{"path": url, "sha256": digests[url]} for url in files[source]]
-            share = read[source] / sum(read.values())
-            outcome = _Outcome(ledgers[source], results[source], inputs, share)
-            try:
-                computed[source] = _finish(corpus.config, source, stages[source], outcome)
-            except SourceError as error:
-                refused.append(str(error))
-            for line in _troubles(ledgers[source][source]["records"], results[source], stages[source]):
-                corpus.engine.display.say(f"  source {source}: {line}")
+            for url in sorted(result["url"] for result in results[source] if result.get("counts") == []):
+                corpus.engine.display.say(f"  source {source}: {url} has no records")
+            ledger, entries = ledgers[source], gather_quarantine(results[source])
+            kept = write_quarantine(begun[source].url, entries)
+            if _check(corpus, source, ledger, begun[source].url, entries, refused):
+                inputs = [{"path": url, "sha256": digests[url]} for url in files[source]]
+                share = read[source] / sum(read.values())
+                stages[source] = _finish(begun[source], _Outcome(ledger, results[source], inputs, kept, share))
     if refused:
         raise SourceError("\n".join(refused))
-    stages_of = {}
-    for source in sorted(files):
-        stages_of[source] = note(computed.get(source) or _must(corpus.store.finished(keys[source])))
-    return stages_of, missing
+    return {source: note(_must(stage)) for source, stage in stages.items()}, missing
 
 
-def _troubles(records: dict[str, Any], results: list[dict[str, Any]], stage: OpenStage) -> Iterator[str]:
-    """Yield what a user must know of a source, though it does not stop the build."""
-    for url in sorted(result["url"] for result in results if result.get("counts") == []):
-        yield f"{url} has no records"
-    reasons = Counter(entry["reason"] for result in results for entry in result.get("quarantine", ()))
-    if reasons:
-        told = ", ".join(f"{reason} {number}" for reason, number in sorted(reasons.items()))
-        count = f"{records['quarantined']} of {records['read']} records are in quarantine"
-        yield f"{count} ({told}): {stage.path('quarantine.jsonl')}"
+def _check(
+    corpus: Corpus, source: str, ledger: dict[str, Any], url: str, entries: list[dict[str, Any]], refused: list[str]
+) -> bool:
+    """Tell what of a source is in quarantine; where it is too much, add the reason to `refused` and return False."""
+    check_extraction(ledger)
+    records = ledger[source]["records"]
+    for line in quarantine_told(records, url, entries):
+        corpus.engine.display.say(f"  source {source}: {line}")
+    try:
+        check_quarantine(source, corpus.config.extract, records, url, entries)
+    except SourceError as error:
+        refused.append(str(error))
+        return False
+    return True
 
 
 def _must(stage: FinishedStage | None) -> FinishedStage:
@@ -332,35 +333,20 @@ def _run_job(
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What the job made of a source: its ledger, results and input files, and its share of the job's raw bytes."""
+    """What the job made of a source, and its share of the job's raw bytes."""
 
     ledger: dict[str, Any]
     results: list[dict[str, Any]]
     inputs: list[dict[str, Any]]
+    quarantine: StoredFile
     share: float
 
 
-def _finish(config: CorpusConfig, source: str, stage: OpenStage, outcome: _Outcome) -> FinishedStage:
-    """Check the ledger and the error budget of a source, write its quarantine, and finish its stage."""
+def _finish(stage: OpenStage, outcome: _Outcome) -> FinishedStage:
+    """Finish the stage of a source."""
     ledger, results = outcome.ledger, outcome.results
-    check_extraction(ledger)
-    records = ledger[source]["records"]
-    quarantine = sorted(
-        (entry for result in results for entry in result.get("quarantine", ())),
-        key=lambda entry: (entry["file"], entry["offset"], entry["reason"]),
-    )
-    lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in quarantine)
-    quarantine_digest = write_bytes(stage.path("quarantine.jsonl"), lines.encode())
-    if records["quarantined"] > config.extract.error_budget * records["read"]:
-        first = quarantine[0]
-        raise SourceError(
-            f"source {source}: {records['quarantined']} of {records['read']} records cannot be read, more than "
-            f"extract.error_budget = {config.extract.error_budget:g} allows; the first: {first['file']}, offset "
-            f"{first['offset']}, {first['reason']}: {first['detail']}. All are in {stage.path('quarantine.jsonl')}; "
-            "mend the files or raise the budget"
-        )
     side_files = [StoredFile(**file) for result in results for file in result.get("side_files", ())]
-    side_files.append(StoredFile.of("quarantine.jsonl", quarantine_digest, rows=len(quarantine)))
+    side_files.append(outcome.quarantine)
     figures = file_figures(results)
     side_files.append(StoredFile.of(FILES, write_file_figures(stage.path(FILES), figures), rows=len(figures)))
     files = [StoredFile(**result["file"]) for result in results if "file" in result]

@@ -55,7 +55,7 @@ def contents(file: IO[bytes], members: str = "*", as_text: bool = False) -> Iter
     try:
         archive = zipfile.ZipFile(file)
     except _BROKEN as error:
-        yield Content(Scanner([Damage("bad_zip", str(error))]))
+        yield Content(Scanner([Damage("bad_zip", str(error), rest_is_lost=True)]))
         return
     for member in _members(archive):
         if fnmatchcase(member.filename, members):

@@ -14,7 +14,7 @@ import lzma
 import re
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 READ_BYTES = 1 << 16
@@ -40,10 +40,12 @@ class Damage:
     Attributes:
         reason: `damaged_gzip`, `truncated_bzip2`, …
         detail: for people.
+        rest_is_lost: nothing comes after, though more of the file may have held something.
     """
 
     reason: str
     detail: str
+    rest_is_lost: bool = False
 
 
 Event = bytes | MemberStart | Damage
@@ -161,16 +163,19 @@ def _members(file: IO[bytes], form: _Format, first: int) -> Iterator[Event]:
     while start is not None:
         yield MemberStart(start)
         end = yield from _member(file, form, start)
-        end = end and _behind_skippable(file, end)
-        start = _next_start(file, form, start + 1) if end is None else end
-        if end is not None and not _peek(file, end).startswith(form.magic):
+        if isinstance(end, Damage):
+            start = _next_start(file, form, start + 1)
+            yield replace(end, rest_is_lost=start is None)
+            continue
+        start = end = _behind_skippable(file, end)
+        if not _peek(file, end).startswith(form.magic):
             start = _next_start(file, form, end)
             if _has_rest(file, end, start):
                 yield Damage(f"damaged_{form.name}", f"bytes that belong to no member after byte {end} of the file")
 
 
-def _member(file: IO[bytes], form: _Format, start: int) -> Generator[Event, None, int | None]:
-    """Yield one member's bytes; return the position in the file after it, or None where it is damaged."""
+def _member(file: IO[bytes], form: _Format, start: int) -> Generator[Event, None, int | Damage]:
+    """Yield one member's bytes; return the position in the file after it, or what is damaged."""
     file.seek(start)
     decoder, swollen = form.decoder(), 0
     try:
@@ -179,17 +184,16 @@ def _member(file: IO[bytes], form: _Format, start: int) -> Generator[Event, None
                 yield content
                 swollen += len(content)
                 if swollen > max(BOMB_BYTES, MAX_RATIO * (file.tell() - start)):
-                    yield Damage("decompression_bomb", f"over {MAX_RATIO} bytes for one, from byte {start} of the file")
-                    return None
+                    return Damage(
+                        "decompression_bomb", f"over {MAX_RATIO} bytes for one, from byte {start} of the file"
+                    )
             if decoder.eof:
                 return file.tell() - len(decoder.unused_data)
     except Exception as error:
         if not _is_decoding_error(error):
             raise
-        yield Damage(f"damaged_{form.name}", f"{error}, in the member at byte {start} of the file")
-        return None
-    yield Damage(f"truncated_{form.name}", f"the file ends inside the member at byte {start} of the file")
-    return None
+        return Damage(f"damaged_{form.name}", f"{error}, in the member at byte {start} of the file")
+    return Damage(f"truncated_{form.name}", f"the file ends inside the member at byte {start} of the file")
 
 
 def _pieces(decoder: Any, block: bytes) -> Iterator[bytes]:

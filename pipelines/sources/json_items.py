@@ -88,7 +88,7 @@ class _Items:
             else:
                 yield self._pass_over(offset, "bytes that belong to no item")
         if self._closing is not None and not self._damaged:
-            yield Record(scanner.offset, 0, Quarantined("bad_json", "the file ends before its closing bracket"))
+            yield Record(scanner.offset, 0, Quarantined("bad_json", "the file ends before its closing bracket", True))
 
     def _at_item(self) -> bool:
         """Tell whether an item begins at the cursor; behind a stray bracket, one that begins as the others did."""

@@ -101,7 +101,9 @@ class MediaWikiReader(Reader):
         elif damage := scanner.take_damage():
             yield damaged(offset, len(page), damage)
         else:
-            yield Record(offset, len(page), Quarantined("truncated_page", "the file ends inside the page"))
+            yield Record(
+                offset, len(page), Quarantined("truncated_page", "the file ends inside the page", rest_is_lost=True)
+            )
 
     def _page(self, offset: int, page: bytes, site: _Site) -> Record:
         size = len(page)

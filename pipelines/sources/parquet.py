@@ -32,7 +32,7 @@ class ParquetReader(FieldsReader):
         except (pa.ArrowException, OSError) as error:
             if _is_failing_disk(error):
                 raise
-            yield Record(0, file.seek(0, 2), Quarantined("bad_parquet", str(error)))
+            yield Record(0, file.seek(0, 2), Quarantined("bad_parquet", str(error), rest_is_lost=True))
             return
         columns = self._columns(table.schema_arrow, url)
         first = 0

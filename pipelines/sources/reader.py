@@ -114,7 +114,7 @@ class Reader(ABC):
 
 def damaged(offset: int, raw_bytes: int, damage: Damage) -> Record:
     """Return the record that damage cut, or the unknown number of records that it took."""
-    return Record(offset, raw_bytes, Quarantined(damage.reason, damage.detail))
+    return Record(offset, raw_bytes, Quarantined(damage.reason, damage.detail, damage.rest_is_lost))
 
 
 def read_whole(scanner: Scanner, limit: int) -> bytes | Record:

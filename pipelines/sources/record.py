@@ -56,10 +56,17 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """The record is damaged or cannot be read; `reason` is a short name, `detail` is for people."""
+    """The record is damaged or cannot be read.
+
+    Attributes:
+        reason: a short name.
+        detail: for people.
+        rest_is_lost: nothing of the file behind it could be read, so nobody knows how many records that were.
+    """
 
     reason: str
     detail: str
+    rest_is_lost: bool = False
 
 
 Outcome = Used | Skipped | Quarantined

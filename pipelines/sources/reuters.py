@@ -58,7 +58,9 @@ class ReutersReader(Reader):
             return Record(offset, len(story) + scanner.skip_past(_STORY_END), Skipped(TOO_LARGE))
         if damage := scanner.take_damage():
             return damaged(offset, len(story), damage)
-        return Record(offset, len(story), Quarantined("truncated_story", "the file ends inside the story"))
+        return Record(
+            offset, len(story), Quarantined("truncated_story", "the file ends inside the story", rest_is_lost=True)
+        )
 
     def _story(self, offset: int, story: bytes) -> Record:
         sgml = story.decode("latin-1")

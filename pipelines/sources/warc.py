@@ -115,7 +115,9 @@ class WarcReader(Reader):
             return damaged(offset, raw_bytes, damage)
         elif not following:
             detail = f"the file ends after {got} of {size} bytes of the body"
-            return Record(offset, raw_bytes, Quarantined("truncated_record", detail), header.native_key)
+            return Record(
+                offset, raw_bytes, Quarantined("truncated_record", detail, rest_is_lost=True), header.native_key
+            )
         else:
             raw_bytes += scanner.skip_to(_VERSION, _VERSION_WIDTH)
         return Record(offset, raw_bytes, Quarantined("bad_content_length", detail), header.native_key)

@@ -38,6 +38,7 @@ class InputFault:
         damage: writes the damaged file.
         counts: of its records: used, skipped by reason, quarantined by reason.
         lost: documents of the sound file that are not among those of the damaged one.
+        cut: whether nobody can know how many records the rest of the file held.
         bounded: whether it must not need much more memory than others.
         told: a pattern in what the command tells, where it does not refuse.
     """
@@ -49,6 +50,7 @@ class InputFault:
     damage: Callable[[Path], object]
     counts: dict[str, Any]
     lost: int
+    cut: bool = False
     bounded: bool = False
     told: str = ""
 
@@ -198,6 +200,7 @@ def _compression_faults(make: _Making) -> list[InputFault]:
             _replaced(half),
             {"used": whole, "quarantined": {"truncated_gzip": 1}},
             RECORDS - whole,
+            cut=True,
         ),
         InputFault(
             "decompression bomb",
@@ -231,6 +234,7 @@ def _warc_faults(make: _Making) -> list[InputFault]:
             _replaced(b"".join(cut[:8]) + cut[8][: len(cut[8]) // 2]),
             {"used": 8, "quarantined": {"truncated_record": 1}},
             8,
+            cut=True,
         ),
         InputFault(
             "2 KB of garbage in a WARC",
@@ -275,6 +279,7 @@ def _table_faults(make: _Making) -> list[InputFault]:
             _replaced(cut[:-100]),
             {"used": 0, "quarantined": {"bad_parquet": 1}},
             16,
+            cut=True,
         ),
         InputFault(
             "damaged Parquet",

@@ -81,7 +81,15 @@ def _row(folder: Path, fault: InputFault, usual: float) -> tuple[Row, float]:
             rf"source {fault.source}: 1 of \d+ records? cannot be read, more than .*{path}, offset \d+, {reason}: "
         )
         require_told(first, 1, refusal, r"quarantine\.jsonl; mend the files or raise the budget")
-        run = glam(*command, "--set", "extract.error_budget=1")
+        all_kept = ("--set", "extract.error_budget=1")
+        run = glam(*command, *all_kept)
+        if fault.cut:
+            cut = rf"source {fault.source}: files cut or damaged to their end: 1, .*{path}, offset \d+, {reason}: "
+            require_told(
+                run, 1, cut, r"quarantine\.jsonl; fetch the files again, or .*extract\.accept_cut_files = true"
+            )
+            first = run
+            run = glam(*command, *all_kept, "--set", "extract.accept_cut_files=true")
         require_told(run, 0, rf"source {fault.source}: 1 of \d+ records are in quarantine \({reason} 1\): ")
     require_told(run, 0, fault.told)
     lost = len(sound - _documents(fault.reader, path))

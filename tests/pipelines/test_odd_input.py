@@ -1,5 +1,6 @@
 """Builds of odd input: sources without files, empty ones, damaged ones; two builds at once; what a name stands for."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -49,6 +50,19 @@ def test_an_empty_source_is_named(tmp_path):
 def test_a_source_of_nothing_but_damage_fails_with_file_offset_and_reason(tmp_path):
     config = write_small(tmp_path / "data", odd=b'{"id": 1, "body": "no text field"}\n')
     with pytest.raises(SourceError, match=r"source odd: 1 of 1 records cannot be read.*data/odd, offset 0, "):
+        run_build(config, tmp_path / "store")
+
+
+def test_a_file_that_is_cut_is_refused_within_the_budget_also_by_a_later_build_until_it_is_accepted(tmp_path):
+    lines = [json.dumps({"id": number, "text": f"Line {number} of some English text."}) + "\n" for number in range(900)]
+    config = write_small(tmp_path / "data", odd=gzip.compress("".join(lines).encode())[:-600])
+    refusal = r"source odd: files cut or damaged to their end: 1, and .*data/odd, offset \d+, truncated_gzip: .*accept"
+    with pytest.raises(SourceError, match=refusal):
+        run_build(config, tmp_path / "store")
+    made = run_build(config, tmp_path / "store", overrides=["extract.accept_cut_files=true"])
+    records = made.to_json()["records"]["odd"]
+    assert (records["quarantined"], records["read"] > 100) == (1, True)
+    with pytest.raises(SourceError, match=refusal):
         run_build(config, tmp_path / "store")
 
 

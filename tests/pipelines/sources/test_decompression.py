@@ -61,6 +61,15 @@ def test_flipped_byte_costs_one_member(name, where):
     assert starts == [0, len(members[0]), len(members[0]) + len(members[1])]
 
 
+@pytest.mark.parametrize("name", ["gzip", "bzip2"])
+@pytest.mark.parametrize(("damaged", "lost"), [(0, False), (1, True)])
+def test_damage_behind_which_nothing_is_found_has_lost_the_rest(name, damaged, lost):
+    members = [bytearray(COMPRESS[name](TEXT)) for _ in range(2)]
+    members[damaged][len(members[damaged]) // 2] ^= 0x55
+    (damage,) = (event for event in decompressed(io.BytesIO(b"".join(members))) if isinstance(event, Damage))
+    assert damage.rest_is_lost is lost
+
+
 @pytest.mark.parametrize("name", COMPRESSED)
 def test_garbage_between_members_is_told_and_passed(name):
     member = COMPRESS[name](TEXT)
