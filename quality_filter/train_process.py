@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import fasttext
 
@@ -21,8 +22,18 @@ def main(job_path: str) -> None:
     """Train, collapse, write."""
     job = json.loads(Path(job_path).read_text(encoding="utf-8"))
     settings = QualitySettings(**job["settings"])
-    model = fasttext.train_supervised(
-        job["examples"],
+    try:
+        model = _train(job["examples"], settings)
+    except RuntimeError as error:  # fastText's own, of numbers that have left float32
+        sys.exit(f"fastText: {error}; lower learning_rate ({settings.learning_rate:g}), or raise dimension or buckets")
+    if job["fasttext_model"] is not None:
+        model.save_model(job["fasttext_model"])
+    Path(job["classifier"]).write_bytes(collapse(model, job["training"]).to_bytes())
+
+
+def _train(examples: str, settings: QualitySettings) -> Any:
+    return fasttext.train_supervised(
+        examples,
         dim=settings.dimension,
         epoch=settings.epochs,
         lr=settings.learning_rate,
@@ -34,9 +45,6 @@ def main(job_path: str) -> None:
         thread=1,
         verbose=0,
     )
-    if job["fasttext_model"] is not None:
-        model.save_model(job["fasttext_model"])
-    Path(job["classifier"]).write_bytes(collapse(model, job["training"]).to_bytes())
 
 
 if __name__ == "__main__":

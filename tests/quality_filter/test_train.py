@@ -51,3 +51,9 @@ def test_a_failing_process_is_reported_with_its_words():
     unchecked = SETTINGS.model_copy(update={"dimension": 0})
     with pytest.raises(RuntimeError, match=r"exit status 1: (?s:.)*dimension"):
         train_classifier(examples, unchecked, order)
+
+
+def test_a_training_that_diverges_says_what_to_change(trained):
+    wild = SETTINGS.model_copy(update={"dimension": 1, "learning_rate": 10.0, "epochs": 60, "buckets": 16})
+    with pytest.raises(RuntimeError, match=r"exit status 1: fastText: Encountered NaN\.; lower learning_rate \(10\)"):
+        train_classifier(trained.examples, wild, order)
