@@ -2,10 +2,11 @@
 # make test    install if need be, run the whole test suite
 # make lint    style and types
 # make faults  damage files, kill processes, fill disks; print what came of each as a table
+# make dataflow-check  make the Dataflow job of every stage without a cloud account: does its size stay with many files?
 # make pod-check  compile the paper's models for their TPU slices (minutes, 5 GB): does a step fit?
 # make bench   install the peers if need be, measure speed and memory beside them, print one table (GLAM_CORPUS: your text)
 # make lock    resolve the locked set of packages again
-.PHONY: demo test lint faults pod-check bench lock clean
+.PHONY: demo test lint faults dataflow-check pod-check bench lock clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -30,6 +31,9 @@ pod-check: $(READY_DEV)
 
 faults: $(READY_DEV)
 	$(VENV)/bin/python -m tests.faults
+
+dataflow-check: $(READY_DEV)
+	GLAM_EVERY_JOB=1 $(VENV)/bin/python -m pytest --quiet -rA tests/engines/test_dataflow.py tests/engines/test_dataflow_build.py
 
 $(READY): pyproject.toml requirements.lock scripts/install.sh
 	scripts/install.sh $(VENV)

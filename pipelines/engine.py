@@ -12,6 +12,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import apache_beam as beam
@@ -64,6 +65,8 @@ class Engine:
                 create_runner(self._runner)
             except ValueError as error:
                 raise EngineError(f"--runner={self._runner}: {error}") from error
+            if self._runner == "DataflowRunner" and not _google_is_here():
+                raise EngineError("--runner=DataflowRunner needs Google's packages: pip install 'glam[gcp]'")
             return
         parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
         for options in PipelineOptions.__subclasses__():
@@ -119,6 +122,10 @@ class Engine:
         if state not in (None, "DONE"):
             raise EngineError(f"the job {label!r} ended in state {state}; the runner's log says why")
         return _counters(result)
+
+
+def _google_is_here() -> bool:
+    return find_spec("google.cloud") is not None and find_spec("google.cloud.dataflow") is not None
 
 
 def _counters(result: Any) -> dict[str, int]:
