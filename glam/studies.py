@@ -14,8 +14,8 @@ from pipelines.store.files import join
 
 def plan(path: str, store: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Validate a study, print what it would do and cost, and return that."""
+    from trainer.ablation.planning import plan as plan_study
     from trainer.ablation.study import load_study
-    from trainer.ablation.study import plan as plan_study
 
     answer = plan_study(load_study(path, overrides))
     plan_table(answer, store)
@@ -34,8 +34,9 @@ def run(
         report: where to put a copy of the report, if anywhere.
         overrides: `key=value` of the study file.
     """
-    from trainer.ablation.run import REPORT_FILE, run_study, verdicts
+    from trainer.ablation.run import REPORT_FILE, run_study
     from trainer.ablation.study import load_study
+    from trainer.ablation.summary import verdicts
 
     display = TerminalDisplay()
     study, made = run_study(load_study(path, overrides), store, beam_options, display)

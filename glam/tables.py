@@ -147,22 +147,33 @@ def _signed(figure: float | None) -> str:
 def plan_table(plan: Mapping[str, Any], store: str) -> None:
     """Print what a study would do and cost."""
     table = _table(
-        f"Study {plan['study']} (store {store})", ("arm", "version", "parameters", "active", "tokens", "PFLOPs"), 2
+        f"Study {plan['study']} (store {store})",
+        ("arm", "version", "parameters", "active", "steps", "tokens", "PFLOPs"),
+        2,
     )
     for arm in plan["arms"]:
-        sizes = (f"{arm[name]:,}" for name in ("parameters", "active", "tokens"))
+        sizes = (f"{arm[name]:,}" for name in ("parameters", "active", "steps", "tokens"))
         table.add_row(arm["name"], arm["version"], *sizes, f"{arm['flops'] / 1e15:,.3f}")
     _print(table)
     for arm in plan["arms"]:
         if known := {name: epochs for name, epochs in arm["epochs"].items() if epochs is not None}:
             say(f"{arm['name']} reads, in epochs: {', '.join(f'{name} {value:g}' for name, value in known.items())}")
+    for entry in plan["comparisons"]:
+        say(f"{entry['a']} and {entry['b']} may differ in {', '.join(entry['differ'])} and in nothing else")
+    for saving in plan["savings"]:
+        say(f"cost of {', '.join(saving['saver'])} where they score as {', '.join(saving['reference'])}")
     if plan["chips"]:
         say(f"On {plan['chips']:,} chips all runs, one after the other, take {plan['days']:,} days.")
     _console(sys.stderr, 80).print(
-        f"{plan['runs']} runs over seeds {', '.join(map(str, plan['seeds']))}: {plan['tokens']:,} tokens, "
-        f"{plan['flops'] / 1e15:,.3f} PFLOPs. Smallest difference that they tell with a power of 0.8, if seeds vary by "
-        f"{plan['seed_deviation']:g}: {plan['detectable_effect']:g} bits per byte."
+        f"{plan['runs']} runs over seeds {', '.join(map(str, plan['seeds']))}{_searched(plan)}: "
+        f"{plan['tokens']:,} tokens, {plan['flops'] / 1e15:,.3f} PFLOPs. Smallest difference that "
+        f"they tell with a power of 0.8, if seeds vary by {plan['seed_deviation']:g}: {plan['detectable_effect']:g} "
+        "bits per byte."
     )
+
+
+def _searched(plan: Mapping[str, Any]) -> str:
+    return f" and {plan['search_runs']} of the search" if plan["search_runs"] else ""
 
 
 def mixture_table(uses: Iterable[ComponentUse], budget: int) -> None:

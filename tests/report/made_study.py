@@ -5,6 +5,7 @@ The figures are made up in the shape of a real demo; no corpus is built and no m
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ import numpy as np
 from pipelines.store.files import join, write_bytes, write_json
 from pipelines.store.stages import FinishedStage, StageKey, Store, StoredFile, merkle_root
 from pipelines.store.versions import Version, publish_version, version_id
+from trainer.ablation.domains import domains
 from trainer.ablation.machine import describe_machine
-from trainer.ablation.statistics import DocumentScores, compare
-from trainer.ablation.study import domains
+from trainer.ablation.saving import Priced, match
+from trainer.ablation.scores import DocumentScores, score_domains
+from trainer.ablation.statistics import compare
 
 HOSTILE_TEXT = (
     'Free <script>document.title = "broken"</script>'
@@ -47,7 +50,18 @@ def make_study(folder: Path) -> dict:
     for b in ("random", "unfiltered"):
         results = compare(scores["filtered"], scores[b], found, resamples=400)
         rows = [{**result.to_json(), "verdict": result.verdict("filtered", b)} for result in results]
-        compared.append({"a": "filtered", "b": b, "claim": CLAIMS[b], "results": rows})
+        sides = ({"variant": v, "documents": 225, "tokens": 90_000} for v in ("filtered", VARIANTS[b]))
+        web = dict(zip("ab", sides, strict=True)) | {"part": "web"}
+        compared.append(
+            {
+                "a": "filtered",
+                "b": b,
+                "claim": CLAIMS[b],
+                "differ": [],
+                "results": rows,
+                "differences": {"training": [], "data": [web]},
+            }
+        )
     study = {
         "format": 1,
         "kind": "study",
@@ -61,10 +75,12 @@ def make_study(folder: Path) -> dict:
         "curated": ["wikipedia", "books", "news"],
         "arms": [_arm(name, versions[name]) for name in VARIANTS],
         "comparisons": compared,
+        "savings": [_saving(scores)],
+        "search": dict.fromkeys(VARIANTS, SEARCH),
         "configuration": {"corpus": {"name": "demo", "seed": 17}, "trainings": {}},
         "code": "c" * 64,
         "libraries": {"jax": "0.10.2", "numpy": "2.4.0"},
-        "machine": describe_machine(),
+        "machine": describe_machine() | {"backend": "cpu"},
     }
     write_json(join(store.url, "studies", study["id"], "study.json"), study)
     return study
@@ -75,6 +91,41 @@ CLAIMS = {
     "random": "At equal size, filtered pages teach more than random ones",
     "unfiltered": "Filtered pages teach more than all the pages together",
 }
+
+
+SEARCH = {
+    "chosen": 0.1,
+    "losses": [[0.05, 4.9], [0.1, 4.8], [0.2, None]],
+    "at_end": False,
+    "took": {"runs": 3, "seconds": 30.0, "cpu_seconds": 29.0, "flops": 10**12, "tokens": 300_000},
+}
+
+
+def _saving(scores: dict) -> dict:
+    """As if `filtered` and `random` were two sizes of one model: the second has a match, the first has none."""
+    curated = domains({s: (c, s == "lee-test") for s, c in SOURCES.items()}, ["wikipedia", "books", "news"])[:1]
+    (by_arm,) = score_domains(scores, curated, 400)
+    saver = [Priced("random", 1e12, by_arm["random"]), Priced("filtered", 4e12, by_arm["filtered"])]
+    between = replace(by_arm["random"], by_seed=by_arm["random"].by_seed - 0.01)
+    targets = [Priced("unfiltered", 3e12, between), Priced("random", 3e12, by_arm["unfiltered"])]
+    results = [
+        {
+            "axis": axis,
+            "domain": "curated",
+            "kind": "curated",
+            "matches": [match(saver, target).to_json() for target in targets],
+            "trend": {"times": 0.8, "low": 0.5, "high": 1.3, "sizes": 2.0},
+        }
+        for axis in ("flops", "tokens")
+    ]
+    claim = "Filtered pages cost less at equal scores"
+    return {
+        "saver": ["random", "filtered"],
+        "reference": ["unfiltered", "random"],
+        "claim": claim,
+        "axes": ["flops", "tokens"],
+        "results": results,
+    }
 
 
 def _stages(store: Store) -> dict[str, FinishedStage]:

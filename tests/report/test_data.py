@@ -5,6 +5,7 @@ import re
 import pytest
 
 from pipelines.store.errors import GlamError
+from pipelines.store.files import write_json
 from tests.report.made_study import HOSTILE_TEXT
 from trainer.ablation.report.charts import Axis, curves, forest, histogram, tick_label
 from trainer.ablation.report.data import any_report, study_report
@@ -60,7 +61,68 @@ def test_the_bill_adds_up(data):
     bill = data["bill"]
     rows = bill["stages"] + bill["runs"]
     assert bill["total"]["cpu_seconds"] == pytest.approx(sum(row["cpu_seconds"] for row in rows))
-    assert bill["total"]["flops"] == 9 * (957_087_744_000 + 162_000_000_000)
+    assert bill["total"]["flops"] == 9 * (957_087_744_000 + 162_000_000_000) + 3 * 10**12
+
+
+def test_the_bill_of_an_arm_is_what_it_would_cost_alone(data):
+    bill = data["bill"]
+    rows = [row for row in bill["arms"] if row["arm"] == "filtered"]
+    assert [row["work"] for row in rows] == [
+        "extraction",
+        "deduplication",
+        "filtering",
+        "tokenizing",
+        "search",
+        "training",
+        "evaluation",
+        "all",
+    ]
+    *works, total = rows
+    for figure in ("seconds", "cpu_seconds", "flops", "bytes", "joules"):
+        assert total[figure] == pytest.approx(sum(row[figure] for row in works))
+    assert total["joules"] == pytest.approx(bill["watts"] * total["cpu_seconds"])
+    assert rows[0]["bytes"] == sum(row["bytes"] for row in bill["stages"] if row["stage"] == "extract")
+
+
+def test_what_a_gpu_draws_is_not_made_up(study, store):
+    on_gpu = study | {"machine": study["machine"] | {"backend": "gpu"}}
+    bill = study_report(on_gpu, str(store))["bill"]
+    assert bill["total"]["joules"] is None
+    assert next(row for row in bill["arms"] if row["work"] == "extraction")["joules"] is not None
+    assert "what a GPU draws is not modelled" in render(study_report(on_gpu, str(store)))
+
+
+def test_the_proof_and_the_search_are_told(data):
+    html = " ".join(render(data).split())
+    assert "They differ in web (filtered filtered, 90,000 tokens; random random, 90,000) and in nothing else." in html
+    assert "Learning rates" in html
+
+
+def test_a_cost_that_is_not_reached_is_told_as_that(data):
+    html = render(data)
+    assert "not reached" in html or "reached by the least" in html
+
+
+def test_tasks_stand_by_arm_where_a_run_was_evaluated(study, store):
+    assert study_report(study, str(store))["tasks"] is None
+    figure = {"score": 61.0, "low": 58.0, "high": 64.0, "n": 500, "deviation": None}
+    task = {
+        "metric": "accuracy",
+        "metrics": {"accuracy": figure},
+        "shots": 0,
+        "chance": 50.0,
+        "majority": 50.0,
+        "dirty": 5,
+        "n": 500,
+        "clean": {"score": 60.5},
+        "reference": {},
+    }
+    run = study["arms"][0]["runs"][1]["id"]
+    write_json(str(store / "runs" / run / "evaluation" / "summary.json"), {"tasks": {"blimp": task}, "means": {}})
+    (row,) = study_report(study, str(store))["tasks"]["rows"]
+    assert (row["arm"], row["task"], row["dirty"]) == ("filtered", "blimp", 1.0)
+    assert 'id="tasks"' in render(study_report(study, str(store)))
+    (store / "runs" / run / "evaluation" / "summary.json").unlink()
 
 
 def test_the_file_names_no_address_outside_itself_but_as_text(data):

@@ -2,7 +2,18 @@
 
 import pytest
 
-SECTIONS = ["verdict", "comparison", "corpus", "scores", "mixture", "curves", "experts", "bill", "provenance"]
+SECTIONS = [
+    "verdict",
+    "comparison",
+    "savings",
+    "corpus",
+    "scores",
+    "mixture",
+    "curves",
+    "experts",
+    "bill",
+    "provenance",
+]
 
 
 def test_every_section_is_shown_and_nothing_is_asked_for_or_complained_of(page, report_file):

@@ -29,13 +29,16 @@ class StudyError(GlamError):
     """A study cannot go on; the message names the run and what to do."""
 
 
-def worker_environment() -> dict[str, str]:
-    """Return the environment of a process that trains on one core, and finds this program's modules."""
+def worker_environment(backend: str = "cpu") -> dict[str, str]:
+    """Return the environment of a process that trains, on a CPU on one core, and finds this program's modules."""
     from trainer.huge_pages import with_huge_pages
     from trainer.loop import single_core_environment
 
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return with_huge_pages({**os.environ, **single_core_environment(), "PYTHONPATH": os.pathsep.join(paths)})
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    if backend == "gpu":
+        return environment | {"JAX_PLATFORMS": "cuda"}
+    return with_huge_pages(environment | single_core_environment())
 
 
 def program(job: Job) -> bytes:
@@ -46,16 +49,16 @@ def program(job: Job) -> bytes:
 class _Worker:
     """A process and the thread that feeds it."""
 
-    def __init__(self, number: int, pool: _Pool) -> None:
+    def __init__(self, number: int, pool: _Pool, backend: str) -> None:
         self._pool = pool
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop`
-        command = [sys.executable, "-m", "trainer.ablation.worker", str(number)]
+        command = [sys.executable, "-m", "trainer.ablation.worker", str(number) if backend == "cpu" else backend]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=worker_environment(),
+            env=worker_environment(backend),
             text=True,
             start_new_session=True,  # Ctrl-C reaches the study alone, which then stops its workers
         )
@@ -157,19 +160,20 @@ class _Pool:
             return sum(self._tokens.values())
 
 
-def train_side_by_side(jobs: Sequence[Job], workers: int, display: Display) -> None:
+def train_side_by_side(jobs: Sequence[Job], workers: int, display: Display, backend: str = "cpu") -> None:
     """Train and score runs in `workers` processes.
 
     Args:
-        jobs: {run_dir, arm, version, config, seed, tokens}.
+        jobs: {run_dir, arm, version, config, seed, tokens, score}.
         workers: processes; no more than there are jobs.
         display: shows tokens, rate and time left over all runs.
+        backend: of JAX: `cpu`, or `gpu`, on which the processes are together.
 
     Raises:
         StudyError: when a process ends before its run does.
     """
     pool = _Pool(jobs)
-    processes = [_Worker(number, pool) for number in range(min(workers, len(jobs)))]
+    processes = [_Worker(number, pool, backend) for number in range(min(workers, len(jobs)))]
     display.start(f"train {len(jobs)} runs", sum(job["tokens"] for job in jobs), "tokens")
     try:
         for worker in processes:

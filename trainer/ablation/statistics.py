@@ -3,8 +3,8 @@
 In: for each arm and seed (run), for each held-out source, the bits and the bytes of every document; both arms scored
 the same documents. Out: for each domain the difference A − B in bits per byte (negative: A is better).
 
-A source's score is Σ bits / Σ bytes over its documents; a domain's score is the mean over its sources. The seed of an
-arm's run also orders the data, so run k of A is paired with run k of B.
+The seed of an arm's run also orders the data, so run k of A is paired with run k of B, and both are scored on the same
+documents (`trainer.ablation.scores`).
 
 Two intervals are given, both at 95 %. The verdict rests on the first:
 
@@ -20,54 +20,22 @@ Two intervals are given, both at 95 %. The verdict rests on the first:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from trainer.ablation.scores import RESAMPLES, Domain, DomainScores, RunScores, score_domains
 from trainer.evaluation.intervals import bootstrap_generator
 
 CONFIDENCE = 0.95
 POWER = 0.8
-RESAMPLES = 2000
 MOST_SEEDS = 1000
 """No more seeds than this are ever called for: an effect that needs more is too small to matter here."""
-_CELLS_AT_ONCE = 1 << 21
 
 _UPPER = 0.5 + CONFIDENCE / 2
-
-
-@dataclass(frozen=True)
-class DocumentScores:
-    """What one run gave the documents of one source.
-
-    Attributes:
-        bits: float64[documents], −log2 of the probability of each document.
-        bytes: int64[documents], length of each document in UTF-8.
-    """
-
-    bits: np.ndarray
-    bytes: np.ndarray
-
-    @property
-    def bits_per_byte(self) -> float:
-        """The source's score."""
-        return float(self.bits.sum() / self.bytes.sum())
-
-
-RunScores = Mapping[str, DocumentScores]
-"""The scores of one run by source."""
-
-
-@dataclass(frozen=True)
-class Domain:
-    """A name for the mean over some held-out sources; `kind` is `curated`, `component`, `source` or `out of domain`."""
-
-    name: str
-    kind: str
-    sources: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -145,71 +113,13 @@ def compare(
     """
     if len(runs_a) != len(runs_b) or len(runs_a) < 2:
         raise ValueError(f"{len(runs_a)} and {len(runs_b)} runs: two arms are compared over equal seeds, at least two")
-    sources = sorted({source for domain in domains for source in domain.sources})
-    resampled = {source: _Resampled.of(source, runs_a, runs_b, resamples) for source in sources}
-    return [_difference(domain, [resampled[source] for source in domain.sources]) for domain in domains]
+    scored = score_domains({"a": runs_a, "b": runs_b}, domains, resamples)
+    return [_difference(domain, arms["a"], arms["b"]) for domain, arms in zip(domains, scored, strict=True)]
 
 
-@dataclass(frozen=True)
-class _Resampled:
-    """A source's difference by seed, as it is (float64[seeds]) and over resamples of its documents
-    (float64[resamples, seeds]).
-    """
-
-    observed: np.ndarray
-    replicates: np.ndarray
-    scores_a: np.ndarray
-    scores_b: np.ndarray
-    documents: int
-
-    @classmethod
-    def of(cls, source: str, runs_a: Sequence[RunScores], runs_b: Sequence[RunScores], resamples: int) -> _Resampled:
-        lengths = runs_a[0][source].bytes
-        for run in (*runs_a, *runs_b):
-            if not np.array_equal(run[source].bytes, lengths):
-                raise ValueError(f"source {source}: the runs scored different documents and cannot be paired")
-        bits_a, bits_b = (np.stack([run[source].bits for run in runs]) for runs in (runs_a, runs_b))
-        total = lengths.sum()
-        change = bits_a - bits_b
-        return cls(
-            observed=change.sum(axis=1) / total,
-            replicates=resample(source, change, lengths, resamples),
-            scores_a=bits_a.sum(axis=1) / total,
-            scores_b=bits_b.sum(axis=1) / total,
-            documents=len(lengths),
-        )
-
-
-def resample(source: str, change: np.ndarray, lengths: np.ndarray, resamples: int) -> np.ndarray:
-    """Return Σ bits / Σ bytes over documents drawn with replacement.
-
-    Args:
-        source: fixes what is drawn.
-        change: (seeds, documents) bits of A less those of B; the rows may be seeds of many studies.
-        lengths: (documents,) bytes.
-        resamples: how many.
-
-    Returns:
-        (resamples, seeds).
-    """
-    documents = len(lengths)
-    generator = bootstrap_generator(f"documents {source}")
-    columns = np.column_stack([change.T, lengths.astype(np.float64)])
-    parts = []
-    step = max(1, _CELLS_AT_ONCE // documents)
-    for start in range(0, resamples, step):
-        rows = min(step, resamples - start)
-        drawn = generator.integers(0, documents, (rows, documents)) + np.arange(rows)[:, None] * documents
-        times = np.bincount(drawn.ravel(), minlength=rows * documents).reshape(rows, documents)
-        sums = times @ columns
-        parts.append(sums[:, :-1] / sums[:, -1:])
-    return np.concatenate(parts)
-
-
-def _difference(domain: Domain, sources: Sequence[_Resampled]) -> PairedDifference:
-    by_seed = np.mean([source.observed for source in sources], axis=0)
-    replicates = np.mean([source.replicates for source in sources], axis=0)
-    seeds, smallest = len(by_seed), min(source.documents for source in sources)
+def _difference(domain: Domain, a: DomainScores, b: DomainScores) -> PairedDifference:
+    by_seed, replicates = a.by_seed - b.by_seed, a.replicates - b.replicates
+    seeds, smallest = len(by_seed), a.smallest
     seed_error, document_error = (float(error) for error in standard_errors(by_seed, replicates, smallest))
     mean = float(by_seed.mean())
     half = float(half_width(seed_error, seeds, document_error, smallest)) if smallest > 1 else None
@@ -228,9 +138,9 @@ def _difference(domain: Domain, sources: Sequence[_Resampled]) -> PairedDifferen
         document_error=document_error if smallest > 1 else None,
         bootstrap_low=low,
         bootstrap_high=high,
-        documents=sum(source.documents for source in sources),
-        mean_a=float(np.mean([source.scores_a for source in sources])),
-        mean_b=float(np.mean([source.scores_b for source in sources])),
+        documents=a.documents,
+        mean_a=float(a.by_seed.mean()),
+        mean_b=float(b.by_seed.mean()),
         seeds_needed=needed,
     )
 

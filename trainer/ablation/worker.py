@@ -1,8 +1,10 @@
-"""A process that trains and scores runs, one after the other, on one core: `python -m trainer.ablation.worker CORE`.
+"""A process that trains and scores runs, one after the other: `python -m trainer.ablation.worker CORE`, or `gpu`
+in place of the core.
 
-In, on stdin: one JSON object a line, {"run_dir", "version", "config", "seed"}: `version` is the folder of a dataset
-version. Out, on stdout: one JSON object a line, {"tokens": n} as a training goes on, {"done": run_dir} at its end. The
-process ends with its stdin, and with its first error, which it leaves on stderr.
+In, on stdin: one JSON object a line, {"run_dir", "version", "config", "seed", "score"}: `version` is the folder of a
+dataset version, `score` whether to score its held-out text. Out, on stdout: one JSON object a line, {"tokens": n} as a
+training goes on, {"done": run_dir} at its end. The process ends with its stdin, and with its first error, which
+it leaves on stderr.
 
 Runs of equal shapes share their compiled programs, so a process compiles once however many runs it does.
 """
@@ -55,7 +57,8 @@ def work(job: dict[str, Any], messages: IO[str]) -> None:
         tell(messages, {"tokens": done * tokens})
 
     train(version, config, job["run_dir"], seed=job["seed"], on_step=on_step)
-    score(job["run_dir"], version, config)
+    if job["score"]:
+        score(job["run_dir"], version, config)
     tell(messages, {"done": job["run_dir"]})
 
 
@@ -81,7 +84,8 @@ def score(run_dir: str, version: Version, config: TrainingConfig) -> None:
 
 def main() -> int:
     """Do the runs that stdin names."""
-    pin_to_core(int(sys.argv[1]))
+    if sys.argv[1] != "gpu":
+        pin_to_core(int(sys.argv[1]))
     messages = keep_stdout_for_messages()
     try:
         for line in sys.stdin:

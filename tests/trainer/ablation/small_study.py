@@ -82,6 +82,14 @@ def write_study(folder: Path) -> Path:
     return folder / "study.toml"
 
 
+def changed(path: Path, old: str, new: str) -> str:
+    """Put `new` in the place of `old` in a study file, and return its path."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return str(path)
+
+
 def _write_texts(folder: Path) -> None:
     folder.mkdir()
     names = ("statements", "expressions", "types")

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from glam.main import app
-from trainer.ablation.study import load_study, plan
+from trainer.ablation.planning import plan
+from trainer.ablation.study import load_study
 
 STUDY = str(Path(__file__).parents[3] / "configs" / "studies" / "glam_data_quality.toml")
 TABLE_3 = {"web": 0.42, "wikipedia": 0.06, "conversations": 0.28, "forums": 0.02, "books": 0.20, "news": 0.02}
@@ -19,8 +20,8 @@ def test_the_arms_differ_in_their_web_pages_alone():
     study = load_study(STUDY)
     filtered, unfiltered = study.trainings["filtered"], study.trainings["unfiltered"]
     assert filtered.model_copy(update={"version": "unfiltered"}) == unfiltered
-    assert {name: part.weight for name, part in study.corpus.mixture.items()} == TABLE_3
-    web = {name: version["web"] for name, version in study.corpus.model_dump()["versions"].items()}
+    assert {name: part.weight for name, part in study.corpora["filtered"].mixture.items()} == TABLE_3
+    web = {name: version["web"] for name, version in study.corpora["filtered"].model_dump()["versions"].items()}
     assert web == {"filtered": "filtered", "unfiltered": "all"}
 
 

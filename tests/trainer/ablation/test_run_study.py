@@ -13,11 +13,12 @@ import pytest
 from pipelines.progress import SilentDisplay
 from pipelines.store.code_identity import ROOT
 from tests.trainer.ablation.small_study import write_study
-from trainer.ablation.run import run_study, verdicts
+from trainer.ablation.run import run_study
 from trainer.ablation.run_pool import StudyError, train_side_by_side
 from trainer.ablation.study import load_study
+from trainer.ablation.summary import verdicts
 
-PATIENCE = 240
+PATIENCE = 900
 RUN_IT = """
 import sys
 from pipelines.progress import TerminalDisplay
@@ -154,6 +155,7 @@ def test_a_worker_that_dies_is_told_with_its_run(killed, tmp_path):
         "version": str(version),
         "config": config,
         "tokens": 1,
+        "score": True,
     }
 
     class Killer(SilentDisplay):
@@ -176,6 +178,7 @@ def test_a_worker_says_what_is_wrong_with_its_run(tmp_path, killed):
         "version": missing,
         "config": config,
         "tokens": 1,
+        "score": True,
     }
     with pytest.raises(StudyError, match=f"exit status 1(.|\n)*{missing}/manifest.json"):
         train_side_by_side([job], 2, SilentDisplay())

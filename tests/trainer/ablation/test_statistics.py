@@ -5,16 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from trainer.ablation.scores import RESAMPLES, DocumentScores, Domain, resample
 from trainer.ablation.statistics import (
     CONFIDENCE,
-    RESAMPLES,
-    DocumentScores,
-    Domain,
     bootstrap_interval,
     compare,
     detectable_effect,
     half_width,
-    resample,
     seeds_needed,
     standard_errors,
 )

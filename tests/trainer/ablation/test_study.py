@@ -3,21 +3,16 @@
 import pytest
 
 from pipelines.store.configuration import ConfigError
-from tests.trainer.ablation.small_study import write_study
+from tests.trainer.ablation.small_study import changed, write_study
+from trainer.ablation.domains import domains
+from trainer.ablation.planning import plan
 from trainer.ablation.statistics import detectable_effect
-from trainer.ablation.study import domains, load_study, plan
+from trainer.ablation.study import load_study
 
 
 @pytest.fixture
 def path(tmp_path):
     return write_study(tmp_path)
-
-
-def changed(path, old, new):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-    return str(path)
 
 
 def test_an_arm_is_the_training_with_its_changes(path):
@@ -29,7 +24,7 @@ def test_an_arm_is_the_training_with_its_changes(path):
 
 def test_values_of_corpus_and_training_can_be_changed_for_all_arms(path):
     study = load_study(str(path), ["corpus_changes.seed=5", "training_changes.training.steps=3"])
-    assert study.corpus.seed == 5
+    assert {corpus.seed for corpus in study.corpora.values()} == {5}
     assert {config.training.steps for config in study.trainings.values()} == {3}
 
 
@@ -59,6 +54,42 @@ def test_a_plan_tells_runs_cost_and_what_the_seeds_can_tell(path):
     narrow, wide = answer["arms"]
     assert wide["flops"] > narrow["flops"]
     assert answer["detectable_effect"] == round(detectable_effect(3, 0.01), 4)
+
+
+def test_a_budget_of_tokens_gives_all_arms_the_same_steps(path):
+    study = load_study(str(path), ["budget.tokens=1000"])
+    assert {config.training.steps for config in study.trainings.values()} == {1000 // (4 * 32)}
+
+
+def test_a_budget_of_flops_gives_the_cheaper_model_more_steps(path):
+    narrow, wide = plan(load_study(str(path), ['budget.flops="1B"']))["arms"]
+    for arm in (narrow, wide):
+        of_a_step = arm["flops"] // (arm["steps"] * 3)
+        assert arm["steps"] == 1_000_000_000 // of_a_step
+    assert narrow["steps"] > wide["steps"]
+
+
+def test_a_budget_under_one_step_is_refused(path):
+    with pytest.raises(ConfigError, match="less than one step, 128 tokens"):
+        load_study(str(path), ["budget.tokens=100"])
+
+
+def test_a_search_costs_runs_of_its_own(path):
+    without = plan(load_study(str(path)))
+    answer = plan(load_study(str(path), ["search.learning_rates=[0.1, 0.2]", "search.steps=6"]))
+    assert (answer["runs"], answer["search_runs"]) == (6, 4)
+    assert answer["tokens"] == without["tokens"] + 4 * 6 * 4 * 32
+
+
+def test_a_search_may_not_use_a_seed_of_the_comparison(path):
+    with pytest.raises(ConfigError, match="1 is one of the study's seeds"):
+        load_study(str(path), ["search.learning_rates=[0.1, 0.2]", "search.seed=1"])
+
+
+def test_a_saving_names_arms_that_there_are(path):
+    saving = '[[savings]]\nsaver = ["wide", "broad"]\nreference = ["narrow"]\nclaim = "?"\n[[comparisons]]'
+    with pytest.raises(ConfigError, match="savings: 'broad' is not an arm"):
+        load_study(changed(path, "[[comparisons]]", saving))
 
 
 def test_curated_leaves_out_what_was_held_out_whole():

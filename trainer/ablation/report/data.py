@@ -14,6 +14,7 @@ from pipelines.store.files import exists, join, list_folders, read_json
 from pipelines.store.stages import read_manifest
 from pipelines.store.versions import Version, find_version
 from trainer.ablation.report import corpus
+from trainer.ablation.report.bill import bill
 from trainer.ablation.report.charts import curves, forest
 from trainer.ablation.report.tasks import task_scores
 from trainer.ablation.run_record import run_record
@@ -30,6 +31,8 @@ class ReportData(TypedDict):
     created: str
     curated: list[str]
     comparisons: list[dict[str, Any]]
+    savings: list[dict[str, Any]]
+    search: dict[str, Any] | None
     flow: list[dict[str, Any]]
     heldout: list[dict[str, Any]]
     scores: dict[str, Any] | None
@@ -58,7 +61,7 @@ def run_report(run_dir: str, store_url: str) -> ReportData:
     arms = [{"name": version.name, "version": version.name, "runs": [record], **record["cost"]}]
     name = run_dir.rstrip("/").rsplit("/", 1)[-1]
     data = _assemble("run", name, question, [version], store_url, arms, facts)
-    data["tasks"] = task_scores(run_dir)
+    data["tasks"] = task_scores(run_dir, version.name)
     return data
 
 
@@ -67,11 +70,23 @@ def study_report(study: Mapping[str, Any], store_url: str) -> ReportData:
     urls = [join(store_url, "versions", identifier) for identifier in dict.fromkeys(study["versions"].values())]
     versions = [Version(url, read_manifest(url, "version")) for url in urls]
     facts = {name: study[name] for name in ("created", "configuration", "code", "libraries", "machine")}
-    facts["study"] = study["id"]
+    facts |= {"study": study["id"], "search": study["search"]}
     data = _assemble("study", study["title"], study["question"], versions, store_url, study["arms"], facts)
     data["comparisons"] = [_comparison(entry) for entry in study["comparisons"]]
+    data["savings"] = list(study["savings"])
     data["curated"] = list(study["curated"])
+    data["tasks"] = _tasks_by_arm(study["arms"], store_url)
     return data
+
+
+def _tasks_by_arm(arms: Sequence[Mapping[str, Any]], store_url: str) -> dict[str, list[dict[str, Any]]] | None:
+    """Return the task scores of each arm's first run that has any; None where no task was scored."""
+    found: list[dict[str, list[dict[str, Any]]]] = []
+    for arm in arms:
+        by_run = (task_scores(join(store_url, "runs", run["id"]), arm["name"]) for run in arm["runs"])
+        found.append(next((scores for scores in by_run if scores), {"rows": [], "means": []}))
+    both = {part: [row for scores in found for row in scores[part]] for part in ("rows", "means")}
+    return both if both["rows"] else None
 
 
 def any_report(reference: str, store_url: str) -> ReportData:
@@ -144,6 +159,8 @@ def _assemble(
         "created": str(facts.get("created", "")),
         "curated": [],
         "comparisons": [],
+        "savings": [],
+        "search": facts.get("search"),
         "flow": corpus.document_flow(versions, manifests),
         "heldout": corpus.heldout_rows(versions),
         "scores": corpus.scores(manifests),
@@ -151,7 +168,7 @@ def _assemble(
         "curves": _curves(arms),
         "experts": _experts(arms),
         "tasks": None,
-        "bill": _bill(corpus.stage_bill(manifests), arms),
+        "bill": _bill(versions, store_url, arms, facts),
         "provenance": _provenance(versions, arms, facts),
     }
 
@@ -197,18 +214,13 @@ def _experts(arms: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return tables
 
 
-def _bill(stages: list[dict[str, Any]], arms: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    names = ("seconds", "cpu_seconds", "flops")
-    runs = []
-    for arm in arms:
-        training = {name: sum(run[name] for run in arm["runs"]) for name in (*names, "tokens")}
-        runs.append({"arm": arm["name"], "work": "training", "runs": len(arm["runs"]), **training})
-        evaluations = [run["evaluation"] for run in arm["runs"] if run["evaluation"]]
-        if evaluations:
-            scoring = {name: sum(entry[name] for entry in evaluations) for name in (*names, "tokens")}
-            runs.append({"arm": arm["name"], "work": "evaluation", "runs": len(evaluations), **scoring})
-    totals = {name: sum(row[name] for row in (*stages, *runs)) for name in ("seconds", "cpu_seconds")}
-    return {"stages": stages, "runs": runs, "total": totals | {"flops": sum(row["flops"] for row in runs)}}
+def _bill(
+    versions: Sequence[Version], store_url: str, arms: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    of_version = {v.id: corpus.stage_bill(corpus.stage_manifests(store_url, [v])) for v in versions}
+    every = corpus.stage_bill(corpus.stage_manifests(store_url, versions))
+    gpu = facts.get("machine", {}).get("backend") == "gpu"
+    return bill(every, of_version, arms, facts.get("search"), gpu)
 
 
 def _provenance(

@@ -13,26 +13,33 @@ from pipelines.store.files import exists, join, read_json
 MODELS = ("glam", "gpt3")
 
 
-def task_scores(run_dir: str) -> dict[str, list[dict[str, Any]]] | None:
-    """Return {"rows", "means"} of a run; None where no task was scored."""
+def task_scores(run_dir: str, arm: str) -> dict[str, list[dict[str, Any]]] | None:
+    """Return {"rows", "means"} of a run of an arm; None where no task was scored."""
     path = join(run_dir, "evaluation", "summary.json")
     summary = read_json(path) if exists(path) else {"tasks": {}, "means": {}}
-    rows = [row for name, task in summary["tasks"].items() for row in _rows(name, task)]
+    rows = [row for name, task in summary["tasks"].items() for row in _rows(name, task, arm)]
     of_shots = summary["means"].items()
     means = [
-        {"name": name, "shots": shots, **mean, "reference": {model: mean["reference"].get(model) for model in MODELS}}
+        {
+            "arm": arm,
+            "name": name,
+            "shots": shots,
+            **mean,
+            "reference": {model: mean["reference"].get(model) for model in MODELS},
+        }
         for shots, by_name in of_shots
         for name, mean in by_name.items()
     ]
     return {"rows": rows, "means": means} if rows else None
 
 
-def _rows(name: str, task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _rows(name: str, task: dict[str, Any], arm: str) -> Iterator[dict[str, Any]]:
     for entry in task.get("by_shots", {"": task}).values():
         for metric, figure in entry.get("metrics", {}).items():
             is_score = metric == task["metric"]
             published = entry["reference"].get(metric, {})
             yield {
+                "arm": arm,
                 "task": name,
                 "metric": metric,
                 "shots": entry["shots"],
