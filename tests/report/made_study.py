@@ -15,6 +15,7 @@ from pipelines.store.stages import FinishedStage, StageKey, Store, StoredFile, m
 from pipelines.store.versions import Version, publish_version, version_id
 from trainer.ablation.domains import domains
 from trainer.ablation.machine import describe_machine
+from trainer.ablation.run_record import STUDY_FORMAT
 from trainer.ablation.saving import Priced, match
 from trainer.ablation.scores import DocumentScores, score_domains
 from trainer.ablation.statistics import compare
@@ -63,7 +64,7 @@ def make_study(folder: Path) -> dict:
             }
         )
     study = {
-        "format": 1,
+        "format": STUDY_FORMAT,
         "kind": "study",
         "id": "5" * 32,
         "name": "demo",

@@ -155,6 +155,11 @@ def test_what_is_not_there_is_refused_by_name(store):
         any_report("nothing-of-this-name", str(store))
 
 
+def test_a_study_of_another_format_is_refused(study, store):
+    with pytest.raises(GlamError, match="format 1, this program reads 2; run the study again"):
+        study_report(study | {"format": 1}, str(store))
+
+
 def test_ticks_are_round_and_within_the_axis():
     ticks = Axis(-0.0234, 0.0611).ticks()
     assert [tick["label"] for tick in ticks] == ["−0.02", "0.00", "0.02", "0.04", "0.06"]

@@ -19,6 +19,9 @@ SETTLED_SHARE = 0.5
 
 RUN_ID_DIGITS = 32
 
+STUDY_FORMAT = 2
+"""Of study.json."""
+
 
 def run_record(run_dir: str) -> dict[str, Any]:
     """Return the record of a finished run.

@@ -18,13 +18,11 @@ from pipelines.store.versions import Version
 from trainer.ablation.domains import domains
 from trainer.ablation.machine import describe_machine
 from trainer.ablation.run_pool import Job
-from trainer.ablation.run_record import run_record
+from trainer.ablation.run_record import STUDY_FORMAT, run_record
 from trainer.ablation.saving import Priced, match, trend
 from trainer.ablation.scores import DocumentScores, Domain, DomainScores, RunScores, score_domains
 from trainer.ablation.statistics import compare
 from trainer.ablation.study import Axis, Comparison, LoadedStudy, Saving
-
-FORMAT = 1
 
 
 def summarize(
@@ -56,7 +54,7 @@ def summarize(
         for comparison, proof in zip(study.comparisons, differences, strict=True)
     ]
     return {
-        "format": FORMAT,
+        "format": STUDY_FORMAT,
         "kind": "study",
         "id": identifier,
         "name": study.name,

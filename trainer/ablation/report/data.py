@@ -17,7 +17,7 @@ from trainer.ablation.report import corpus
 from trainer.ablation.report.bill import bill
 from trainer.ablation.report.charts import curves, forest
 from trainer.ablation.report.tasks import task_scores
-from trainer.ablation.run_record import run_record
+from trainer.ablation.run_record import STUDY_FORMAT, run_record
 
 SHORTEST_PREFIX = 4
 
@@ -66,7 +66,16 @@ def run_report(run_dir: str, store_url: str) -> ReportData:
 
 
 def study_report(study: Mapping[str, Any], store_url: str) -> ReportData:
-    """Return the report of a study from the content of its study.json."""
+    """Return the report of a study from the content of its study.json.
+
+    Raises:
+        GlamError: when another version of the program wrote it.
+    """
+    if study["format"] != STUDY_FORMAT:
+        raise GlamError(
+            f"study {study['id']}: format {study['format']}, this program reads {STUDY_FORMAT}; run the study again, which "
+            "finds its runs"
+        )
     urls = [join(store_url, "versions", identifier) for identifier in dict.fromkeys(study["versions"].values())]
     versions = [Version(url, read_manifest(url, "version")) for url in urls]
     facts = {name: study[name] for name in ("created", "configuration", "code", "libraries", "machine")}
