@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from glam.tables import bill_table, plan_table, stage_table, verdict_table
+from glam.study_tables import bill_table, plan_table, saving_table, verdict_table
+from glam.tables import stage_table
 from pipelines.progress import TerminalDisplay
 from pipelines.store.files import join
 
@@ -49,6 +50,7 @@ def run(
     stage_table(made.stages)
     bill_table(study)
     verdict_table(study)
+    saving_table(study)
     shown = Path(report or source).resolve()
     display.say(f"report: {shown}")
     return verdicts(study) | {"path": folder, "report": str(shown)}

@@ -15,9 +15,6 @@ from pipelines.mixture import DerivedWeight
 from pipelines.store.repetition import ComponentUse, format_amount, format_epochs
 from pipelines.store.stages import FinishedStage
 
-BOOTSTRAP = ("bootstrap_low", "bootstrap_high")
-"""Of a difference: the ends of the interval that is printed beside the verdict's."""
-
 
 def say(message: str) -> None:
     """Print a message on stderr."""
@@ -106,74 +103,6 @@ def _reasons(records: Mapping[str, Any], quarantine: Mapping[str, int], notes: M
     """Return in words what was skipped and quarantined, by reason, and what was noted of the used."""
     marked = (("", records["skipped"]), ("!", quarantine), ("+", notes))
     return ", ".join(f"{mark}{reason} {n:,}" for mark, reasons in marked for reason, n in sorted(reasons.items()))
-
-
-def bill_table(study: Mapping[str, Any]) -> None:
-    """Print what training and evaluation cost, by arm."""
-    table = _table("Runs", ("arm", "runs", "tokens", "train CPU s", "evaluate CPU s", "PFLOPs"), 1)
-    for arm in study["arms"]:
-        runs = arm["runs"]
-        evaluation = [run["evaluation"] or {"cpu_seconds": 0.0, "flops": 0} for run in runs]
-        table.add_row(
-            arm["name"],
-            str(len(runs)),
-            f"{sum(run['tokens'] for run in runs):,}",
-            f"{sum(run['cpu_seconds'] for run in runs):.1f}",
-            f"{sum(part['cpu_seconds'] for part in evaluation):.1f}",
-            f"{(sum(run['flops'] for run in runs) + sum(part['flops'] for part in evaluation)) / 1e15:.3f}",
-        )
-    _print(table)
-
-
-def verdict_table(study: Mapping[str, Any]) -> None:
-    """Print the differences by domain with their intervals, and the verdicts."""
-    for comparison in study["comparisons"]:
-        a, b = comparison["a"], comparison["b"]
-        title = f"{a} minus {b}, bits per byte (below zero: {a} better)"
-        columns = ("domain", "difference", "low", "high", "bootstrap low", "and high", "verdict")
-        table = _table(title, columns, 1)
-        table.columns[-1].justify = "left"
-        table.columns[-1].no_wrap = False
-        for result in comparison["results"]:
-            figures = (_signed(result[name]) for name in ("difference", "low", "high", *BOOTSTRAP))
-            table.add_row(result["domain"], *figures, result["verdict"])
-        _print(table)
-
-
-def _signed(figure: float | None) -> str:
-    return "-" if figure is None else f"{figure:+.4f}"
-
-
-def plan_table(plan: Mapping[str, Any], store: str) -> None:
-    """Print what a study would do and cost."""
-    table = _table(
-        f"Study {plan['study']} (store {store})",
-        ("arm", "version", "parameters", "active", "steps", "tokens", "PFLOPs"),
-        2,
-    )
-    for arm in plan["arms"]:
-        sizes = (f"{arm[name]:,}" for name in ("parameters", "active", "steps", "tokens"))
-        table.add_row(arm["name"], arm["version"], *sizes, f"{arm['flops'] / 1e15:,.3f}")
-    _print(table)
-    for arm in plan["arms"]:
-        if known := {name: epochs for name, epochs in arm["epochs"].items() if epochs is not None}:
-            say(f"{arm['name']} reads, in epochs: {', '.join(f'{name} {value:g}' for name, value in known.items())}")
-    for entry in plan["comparisons"]:
-        say(f"{entry['a']} and {entry['b']} may differ in {', '.join(entry['differ'])} and in nothing else")
-    for saving in plan["savings"]:
-        say(f"cost of {', '.join(saving['saver'])} where they score as {', '.join(saving['reference'])}")
-    if plan["chips"]:
-        say(f"On {plan['chips']:,} chips all runs, one after the other, take {plan['days']:,} days.")
-    _console(sys.stderr, 80).print(
-        f"{plan['runs']} runs over seeds {', '.join(map(str, plan['seeds']))}{_searched(plan)}: "
-        f"{plan['tokens']:,} tokens, {plan['flops'] / 1e15:,.3f} PFLOPs. Smallest difference that "
-        f"they tell with a power of 0.8, if seeds vary by {plan['seed_deviation']:g}: {plan['detectable_effect']:g} "
-        "bits per byte."
-    )
-
-
-def _searched(plan: Mapping[str, Any]) -> str:
-    return f" and {plan['search_runs']} of the search" if plan["search_runs"] else ""
 
 
 def mixture_table(uses: Iterable[ComponentUse], budget: int) -> None:

@@ -94,7 +94,7 @@ def test_what_a_gpu_draws_is_not_made_up(study, store):
 
 def test_the_proof_and_the_search_are_told(data):
     html = " ".join(render(data).split())
-    assert "They differ in web (filtered filtered, 90,000 tokens; random random, 90,000) and in nothing else." in html
+    assert "They differ in web (filtered: 90,000 tokens; random: 90,000) and in nothing else." in html
     assert "Learning rates" in html
 
 
@@ -156,7 +156,7 @@ def test_what_is_not_there_is_refused_by_name(store):
 
 
 def test_a_study_of_another_format_is_refused(study, store):
-    with pytest.raises(GlamError, match="format 1, this program reads 2; run the study again"):
+    with pytest.raises(GlamError, match="format 1, this program reads 2; run it again"):
         study_report(study | {"format": 1}, str(store))
 
 

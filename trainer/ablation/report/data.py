@@ -73,7 +73,7 @@ def study_report(study: Mapping[str, Any], store_url: str) -> ReportData:
     """
     if study["format"] != STUDY_FORMAT:
         raise GlamError(
-            f"study {study['id']}: format {study['format']}, this program reads {STUDY_FORMAT}; run the study again, which "
+            f"study {study['id']}: format {study['format']}, this program reads {STUDY_FORMAT}; run it again, which "
             "finds its runs"
         )
     urls = [join(store_url, "versions", identifier) for identifier in dict.fromkeys(study["versions"].values())]

@@ -19,6 +19,9 @@ from pipelines.progress import format_seconds
 from pipelines.store.files import write_bytes
 from trainer.ablation.report.data import ReportData
 
+AXES = {"flops": "FLOPs", "cpu_seconds": "CPU seconds"}
+"""Names of the axes of cost for people, where they are others."""
+
 _UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -52,6 +55,7 @@ def _environment(package: str) -> Environment:
     )
     environment.filters |= {
         "amount": amount,
+        "axis": lambda name: AXES.get(str(name), str(name)),
         "count": lambda value: f"{value:,}",
         "duration": format_seconds,
         "pretty": lambda value: json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True),
