@@ -12,8 +12,6 @@ from glam.printing import print_note as _print
 from glam.tables import say
 
 FACTORS = ("factor", "factor_low", "factor_high")
-BOOTSTRAP = ("bootstrap_low", "bootstrap_high")
-"""Of a difference: the ends of the interval that is printed beside the verdict's."""
 
 
 def plan_table(plan: Mapping[str, Any], store: str) -> None:
@@ -70,12 +68,12 @@ def verdict_table(study: Mapping[str, Any]) -> None:
     for comparison in study["comparisons"]:
         a, b = comparison["a"], comparison["b"]
         title = f"{a} minus {b}, bits per byte (below zero: {a} better)"
-        columns = ("domain", "difference", "low", "high", "bootstrap low", "and high", "verdict")
+        columns = ("domain", "difference", "low", "high", "verdict")
         table = _table(title, columns, 1)
         table.columns[-1].justify = "left"
         table.columns[-1].no_wrap = False
         for result in comparison["results"]:
-            figures = (_signed(result[name]) for name in ("difference", "low", "high", *BOOTSTRAP))
+            figures = (_signed(result[name]) for name in ("difference", "low", "high"))
             table.add_row(result["domain"], *figures, result["verdict"])
         _print(table)
 
