@@ -45,10 +45,13 @@ def summarize(
     """
     study = loaded.study
     read = {arm: _read_scores([job["run_dir"] for job in jobs if job["arm"] == arm]) for arm in study.arms}
-    scores = _of_shared_documents(read)
+    scores = shared_documents(read)
     arms = {name: _arm(name, versions[name], jobs, scores[name]) for name in study.arms}
     first = next(iter(read.values()))[0]
-    found = domains({source: (first[source].component, first[source].out_of_domain) for source in first}, study.curated)
+    sources = {
+        source: (first[source].component, first[source].out_of_domain) for source in next(iter(scores.values()))[0]
+    }
+    found = domains(sources, study.curated)
     compared = [
         {**_compared(comparison, scores, found), "differences": proof}
         for comparison, proof in zip(study.comparisons, differences, strict=True)
@@ -102,14 +105,15 @@ def _read_scores(run_dirs: Sequence[str]) -> list[dict[str, Any]]:
     return [read_scores(join(run_dir, "heldout.parquet")) or {} for run_dir in run_dirs]
 
 
-def _of_shared_documents(read: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[RunScores]]:
+def shared_documents(read: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[RunScores]]:
     """Return the scores of the documents that every arm held out, in order of document id.
 
     Arms of one corpus hold out the same; corpora that find other duplicates share all but a few.
     """
     first = [runs[0] for runs in read.values()]
     sources = [source for source in first[0] if all(source in run for run in first)]
-    shared = {source: reduce(np.intersect1d, [np.array(run[source].ids) for run in first]) for source in sources}
+    common = {source: reduce(np.intersect1d, [np.array(run[source].ids) for run in first]) for source in sources}
+    shared = {source: ids for source, ids in common.items() if len(ids)}
     return {arm: [_chosen(run, shared) for run in runs] for arm, runs in read.items()}
 
 
