@@ -134,7 +134,8 @@ class WatchedWorker(SubprocessSdkWorkerHandler):
         descriptor, name = tempfile.mkstemp(prefix="glam-worker-")
         os.close(descriptor)
         self._process_id = Path(name)
-        command = f"echo $$ > {shlex.quote(name)}; exec {self._worker_command_line.decode()}"
+        beam = self._worker_command_line.decode()
+        command = f"echo $$ > {shlex.quote(name)}; exec {beam if os.environ.get('GLAM_TRACEBACK') else _quiet(beam)}"
         self._command = local_job_service.SubprocessSdkWorker(
             command.encode(), self.control_address, self.provision_info, self.worker_id
         )
@@ -179,6 +180,13 @@ class WatchedWorker(SubprocessSdkWorkerHandler):
         if self.worker_thread.ident is not None:
             self.worker_thread.join()
         self._process_id.unlink(missing_ok=True)
+
+
+def _quiet(command: str) -> str:
+    """Return the command of a worker that does not write on stderr how its connections come about."""
+    python, _, module = command.split()
+    start = f"import logging, runpy; logging.disable(logging.WARNING); runpy.run_module('{module}', None, '__main__')"
+    return f"{python} -c {shlex.quote(start)}"
 
 
 _REMEDY = (

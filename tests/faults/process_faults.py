@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -40,6 +41,7 @@ PLACES = {
     "before the manifest of a version": r"/versions/[0-9a-f]+/manifest\.json$",
 }
 """Where a build is killed: a file of that path is complete and has not got its name yet."""
+CONNECTIONS = 4
 
 
 def killed(place: Workplace) -> dict[str, Row]:
@@ -83,14 +85,24 @@ def worker_killed(place: Workplace) -> Row:
     return Row("kill -9 of a worker process", "one of two workers, in extraction", happened, 1, run.message, same)
 
 
+def _sockets(process: int) -> int:
+    """Count the sockets that a process has open."""
+    count = 0
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+        for descriptor in Path(f"/proc/{process}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                count += os.readlink(descriptor).startswith("socket:")
+    return count
+
+
 def _connected_worker(driver: subprocess.Popen[bytes], stderr: Path) -> int:
-    """Wait until a worker is at work; return its process id."""
+    """Wait until a worker has its connections, for control, state, data and logs; return its process id."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline and driver.poll() is None:
-        workers = [pid for pid, command in _descendants(driver.pid).items() if not command.startswith("/bin/sh")]
-        if workers and "Data channel established" in stderr.read_text():
-            return workers[0]
-        time.sleep(0.05)
+        for worker in _descendants(driver.pid):
+            if _sockets(worker) >= CONNECTIONS:
+                return worker
+        time.sleep(0.02)
     raise TimeoutError(f"no worker came up: {stderr.read_text()}")
 
 
