@@ -91,7 +91,7 @@ def _sockets(process: int) -> int:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         for descriptor in Path(f"/proc/{process}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):
-                count += os.readlink(descriptor).startswith("socket:")
+                count += str(descriptor.readlink()).startswith("socket:")
     return count
 
 
