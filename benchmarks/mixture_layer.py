@@ -51,7 +51,7 @@ def gradients(model: ModelSettings) -> Callable[[], object]:
         if isinstance(layer, PlainFeedForward):
             return jnp.sum(plain_feed_forward(layer, x, model) * upstream)
         real = jnp.ones(x.shape[:2], bool)
-        change, losses, _ = mixture(layer, x, real, model, model.capacity_factor)
+        change, losses, *_ = mixture(layer, x, real, model, model.capacity_factor)
         return jnp.sum(change * upstream) + model.auxiliary_loss_weight * losses.auxiliary
 
     program = jax.jit(jax.grad(objective, argnums=(0, 1)))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trainer.evaluation.results import TaskResult
     from trainer.evaluation.task import Catalogue
 
-HELDOUT = "heldout"
+HELDOUT, DOMAINS, COOCCURRENCE = "heldout", "domains", "cooccurrence"
 NOTHING = {"score": None, "low": None, "high": None, "n": 0, "chance": None}
 
 
@@ -30,7 +30,8 @@ def evaluate(
         str,
         typer.Option(
             "--tasks",
-            help="Comma-separated: heldout, heldout/SOURCE, tasks, suites (glam, nlg, nlu, artetxe6, bias …), all.",
+            help="Comma-separated: heldout, heldout/SOURCE, domains (perplexity and experts by component, quality and "
+            "language), cooccurrence (adjectives said of people), tasks, suites (glam, nlg, nlu, bias …), all.",
         ),
     ] = HELDOUT,
     shots: Annotated[
@@ -40,23 +41,35 @@ def evaluate(
         str | None,
         typer.Option("--data", envvar="GLAM_EVAL", help="Folder of the tasks' files; a task without one has no data."),
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Examples of a task, chosen by hash.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Examples of a task, documents of a source, chosen by hash.")
+    ] = None,
     draws: Annotated[int, typer.Option("--draws", min=1, help="Draws of demonstrations; scores are their means.")] = 1,
     unconditional: Annotated[
         bool,
         typer.Option("--unconditional", help="Compare options with their likelihood without the question (GPT-3)."),
     ] = False,
+    stride: Annotated[
+        int | None,
+        typer.Option("--stride", min=1, help="Of `domains`: new tokens of a window; half of the context by default."),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option("--samples", min=1, help="Of `cooccurrence`: continuations of a prompt; the file's by default."),
+    ] = None,
     catalogue: Annotated[
         str | None, typer.Option("--catalogue", help="Folder with sets.toml, suites.toml and tasks/ in place of ours.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a run: bits per byte on the held-out documents of each source, and any of the tasks.
+    """Score a run: bits per byte on held-out documents, language modelling by domain, and any of the tasks.
 
     What the model answered is kept in RUN/evaluation: a stopped evaluation goes on, and nothing is asked twice.
 
     Example: glam evaluate runs/first --store store --tasks heldout,small --data DIR --limit 200
     """
+    from glam.cooccurrence import run_cooccurrence
+    from glam.domains import run_domains
     from glam.evaluation_tables import mean_table, score_table, task_table
     from trainer.evaluation.evaluate import Asking
     from trainer.evaluation.task import Catalogue
@@ -64,14 +77,20 @@ def evaluate(
     asking = Asking(tuple(shots.split(",")), draws, limit, unconditional)
     names = tasks.split(",")
     heldout = [name for name in names if name == HELDOUT or name.startswith(f"{HELDOUT}/")]
-    known = Catalogue(catalogue or str(configs_folder() / "evaluation"))
-    wanted = list(known.named(name for name in names if name not in heldout))
+    place = catalogue or str(configs_folder() / "evaluation")
+    known = Catalogue(place)
+    wanted = list(known.named(name for name in names if name not in (*heldout, DOMAINS, COOCCURRENCE)))
     version = _version_of(run, store)
     answer: dict[str, Any] = {"run": run, "tasks": _heldout(run, version, heldout) if heldout else {}}
     if answer["tasks"]:
         task_table(answer["tasks"])
+    folder = data or known.folder
+    if DOMAINS in names:
+        answer["domains"] = run_domains(run, store, version, known, folder, stride, limit)
+    if COOCCURRENCE in names:
+        answer["cooccurrence"] = run_cooccurrence(run, version, place, samples)
     if wanted:
-        results = _results(run, store, version, known, wanted, data or known.folder, asking)
+        results = _results(run, store, version, known, wanted, folder, asking)
         body = {name: _entry(known, name, results[name], asking.shots) for name in wanted}
         answer |= {"tasks": answer["tasks"] | body, "means": _means(known, results, asking.shots)}
         score_table({name: body[name] for name in wanted})

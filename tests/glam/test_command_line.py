@@ -255,10 +255,20 @@ def test_train_then_evaluate_then_report(built, tmp_path):
     (tmp_path / "piqa.dev.jsonl").write_text("".join(json.dumps(record) + "\n" for record in made))
     (tmp_path / "piqa.dev.jsonl").rename(tmp_path / "piqa.dev.jsonl.gz")  # its content decides what a file is
     options = ("--store", store, "--data", tmp_path, "--shots", "0,1", "--json")
-    scored = glam("evaluate", run, "--tasks", "heldout/lee,piqa,copa", *options, env=environment)
+    scored = glam(
+        "evaluate", run, "--tasks", "heldout/lee,domains,piqa,copa", "--stride", 48, *options, env=environment
+    )
     assert scored.returncode == 0, scored.stderr
     answer = json.loads(scored.stdout.splitlines()[-1])
     assert set(answer["tasks"]) == {"heldout/lee", "piqa", "copa"}
+    domains, kept = answer["domains"], json.loads((run / "evaluation" / "domains.json").read_text())
+    assert domains == kept
+    assert (set(domains["component"]), set(domains["out_of_domain"])) == ({"web", "books", "news"}, {"lee-test"})
+    assert (set(domains["language"]), domains["unscored"]) == ({"en"}, ["books", "news"])
+    assert set(domains["component_quality"]["web"]) == {f"{number} of 4" for number in range(1, 5)}
+    assert set(domains["component_quality"]["books"]) == {"unscored"}
+    assert domains["out_of_domain"]["lee-test"]["documents"] == tasks["heldout/lee-test"]["n"]
+    assert "lambada_text: no data" in scored.stderr
     piqa, copa = answer["tasks"]["piqa"], answer["tasks"]["copa"]
     assert (piqa["n"], piqa["chance"], piqa["low"] <= piqa["score"] <= piqa["high"]) == (9, 50, True)
     assert piqa["by_shots"]["1"]["reason"] == "no demonstrations"
@@ -272,6 +282,7 @@ def test_train_then_evaluate_then_report(built, tmp_path):
         assert done.returncode == 0, done.stderr
         assert title in out.read_text()
         assert ("<td>piqa</td><td>accuracy</td>" in out.read_text()) == (title == "run")
+        assert ("<td>web, quality 4 of 4</td>" in out.read_text()) == (title == "run")
 
 
 def test_ctrl_c_stops_at_once_with_130_and_says_how_to_go_on(built, tmp_path):

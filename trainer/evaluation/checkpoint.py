@@ -1,5 +1,7 @@
 """A checkpoint as the `EvaluatedModel` of an evaluation.
 
+P mixture layers, K choices of a token.
+
 In: a finished run and the version whose tokenizer it reads. Requests are packed into batches of one shape; equal ones
 are scored once, so that equal options have equal likelihoods.
 """
@@ -8,17 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from pipelines.store.errors import GlamError
 from pipelines.store.versions import Version
+from trainer.batch import Batch
 from trainer.config import TrainingConfig
 from trainer.evaluation.evaluated_model import GenerationRequest, LikelihoodRequest
 from trainer.evaluation.packing import Place, fill, pack_lengths
 from trainer.evaluation.token_scores import TokenScores, compiled_token_scores
 from trainer.generation.generate import LanguageModel, generate, load_language_model
 from trainer.generation.settings import GenerationSettings
+from trainer.model.parameters import Decoder
+from trainer.model.routing import TokenRouting
 from trainer.run_folder import RunResult, finished_result, read_run
 
 BEAM_WIDTH = 4
@@ -29,6 +36,19 @@ BATCH_TOKENS = 4096
 """Places of a batch, about: a whole number of rows and of routing groups."""
 
 Scored = tuple[Sequence[tuple[int, LikelihoodRequest, Place]], TokenScores]
+
+
+class Reading(NamedTuple):
+    """What a model made of the targets of a request.
+
+    Attributes:
+        nats: (targets,) float64, cross-entropy.
+        routing: of the token before each target, by mixture layer: experts (P, targets, K), entropy (P, targets); None
+            of a dense model.
+    """
+
+    nats: np.ndarray
+    routing: TokenRouting | None
 
 
 def require_finished(run_dir: str, version: Version) -> tuple[TrainingConfig, RunResult]:
@@ -78,15 +98,27 @@ class CheckpointModel:
         first = {key: number for number, key in reversed(list(enumerate(keys)))}
         distinct = [requests[number] for number in first.values()]
         likelihoods, greedy = np.zeros(len(distinct)), np.zeros(len(distinct), bool)
-        for placed, scores in _ahead(self._batches(distinct), self._dispatch):
+        for placed, scores in self._scored(distinct, compiled_token_scores(self.settings)):
             nats, likeliest = np.asarray(scores.nats, np.float64), np.asarray(scores.likeliest)
-            for number, request, (row, start) in placed:
-                own = slice(start + request.start - 1, start + len(request.tokens) - 1)
-                likelihoods[number] = -nats[row, own].sum()
-                greedy[number] = likeliest[row, own].all()
+            for number, request, place in placed:
+                own = _targets(request, place)
+                likelihoods[number] = -nats[place.row, own].sum()
+                greedy[number] = likeliest[place.row, own].all()
         numbers = {key: number for number, key in enumerate(first)}
         chosen = np.array([numbers[key] for key in keys], np.int64)
         return likelihoods[chosen], greedy[chosen]
+
+    def read(self, requests: Sequence[LikelihoodRequest]) -> list[Reading]:
+        """Return what the model made of each target of every request."""
+        readings: dict[int, Reading] = {}
+        for placed, scores in self._scored(requests, compiled_token_scores(self.settings, routing=True)):
+            nats = np.asarray(scores.nats, np.float64)
+            routing = None if scores.routing is None else jax.device_get(scores.routing)
+            for number, request, place in placed:
+                row, own = place.row, _targets(request, place)
+                routed = None if routing is None else TokenRouting(*(array[:, row, own] for array in routing))
+                readings[number] = Reading(nats[row, own], routed)
+        return [readings[number] for number in range(len(requests))]
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[str]:
         """Return what follows every prompt, by a beam search of width 4 as in the paper."""
@@ -107,9 +139,14 @@ class CheckpointModel:
         for _, numbers in groupby(in_order, key=lambda number: places[number].row // self.rows):
             yield [(n, requests[n], Place(places[n].row % self.rows, places[n].first)) for n in numbers]
 
-    def _dispatch(self, placed: list[tuple[int, LikelihoodRequest, Place]]) -> Scored:
-        batch = fill([(request, place) for _, request, place in placed], self.rows, self.context)
-        return placed, compiled_token_scores(self.settings)(self.writer.decoder, batch)
+    def _scored(
+        self, requests: Sequence[LikelihoodRequest], program: Callable[[Decoder, Batch], TokenScores]
+    ) -> Iterator[Scored]:
+        def dispatch(placed: list[tuple[int, LikelihoodRequest, Place]]) -> Scored:
+            batch = fill([(request, place) for _, request, place in placed], self.rows, self.context)
+            return placed, program(self.writer.decoder, batch)
+
+        yield from _ahead(self._batches(requests), dispatch)
 
 
 def load_checkpoint(run_dir: str, version: Version) -> CheckpointModel:
@@ -124,6 +161,11 @@ def load_checkpoint(run_dir: str, version: Version) -> CheckpointModel:
     """
     _, result = require_finished(run_dir, version)
     return CheckpointModel(load_language_model(run_dir, version), result.weights)
+
+
+def _targets(request: LikelihoodRequest, place: Place) -> slice:
+    """Return where a row has the targets of a request."""
+    return slice(place.first + request.start - 1, place.first + len(request.tokens) - 1)
 
 
 def batch_rows(context: int, group: int) -> int:

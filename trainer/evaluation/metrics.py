@@ -148,8 +148,16 @@ def _answer_scorer(name: str, generation: Generation) -> Callable[[str, Sequence
 
 def perplexity_metric(name: str, records: Sequence[Mapping[str, Any]]) -> tuple[Columns, Score]:
     """Return the columns of a metric of texts, and its score: perplexity of a word, or bits a byte."""
-    unit = "words" if name == "word_perplexity" else "bytes"
+    unit, score = ("words", perplexity) if name == "word_perplexity" else ("bytes", bits)
     columns = np.array([[record["nats"], record[unit]] for record in records], np.float64)
-    if name == "word_perplexity":
-        return columns, lambda sums: np.exp(np.minimum(sums[..., 0] / sums[..., 1], 700.0))
-    return columns, lambda sums: sums[..., 0] / np.log(2) / sums[..., 1]
+    return columns, lambda sums: score(sums[..., 0], sums[..., 1])
+
+
+def perplexity(nats: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Return e to the nats a unit, a token or a word."""
+    return np.exp(np.minimum(nats / units, 700.0))
+
+
+def bits(nats: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Return the bits a unit, a byte."""
+    return nats / np.log(2) / units

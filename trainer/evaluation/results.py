@@ -107,11 +107,11 @@ def result(
     records = draws[0]
     passages = np.unique(together, return_inverse=True)[1]
     measured = {metric: [columns_of(metric, task, one, unconditional) for one in draws] for metric in task.metrics}
-    figures = {metric: _figure(f"{name} {metric}", made, passages) for metric, made in measured.items()}
+    figures = {metric: figure_over(f"{name} {metric}", made, passages) for metric, made in measured.items()}
     main = task.metrics[0]
     of_groups = {
         group: {
-            value: _figure(f"{name} {group} {value}", measured[main], passages, np.array(values) == value)
+            value: figure_over(f"{name} {group} {value}", measured[main], passages, np.array(values) == value)
             for value in sorted(set(values))
         }
         for group, values in groups.items()
@@ -134,7 +134,7 @@ def result(
         dropped=float(np.mean([sum(record["dropped"] for record in one) for one in draws])),
         truncated=float(np.mean([sum(record["truncated"] for record in one) for one in draws])),
         dirty=None if dirty is None else int(dirty.sum()),
-        clean=None if dirty is None or dirty.all() else _figure(f"{name} clean", measured[main], passages, ~dirty),
+        clean=None if dirty is None or dirty.all() else figure_over(f"{name} clean", measured[main], passages, ~dirty),
     )
 
 
@@ -161,10 +161,17 @@ def _ties(choices: Choices | None) -> int:
     return sum(int(shares.max() < 1) for shares in choices.shares) if choices is not None else 0
 
 
-def _figure(
+def figure_over(
     purpose: str, draws: Sequence[tuple[Columns, Score]], groups: np.ndarray, chosen: np.ndarray | None = None
 ) -> Figure:
-    """Return the mean score over draws of the chosen examples, and its interval."""
+    """Return the mean score over draws of the chosen examples, and its interval.
+
+    Args:
+        purpose: fixes the bootstrap.
+        draws: columns (examples, columns) and the score of their sums, of each draw.
+        groups: (examples,) those of one value are resampled together.
+        chosen: (examples,) bool; all if None.
+    """
     rows = np.ones(len(groups), bool) if chosen is None else chosen
     _, numbers = np.unique(groups[rows], return_inverse=True)
     scores = np.array([float(score(columns[rows].sum(axis=0))) for columns, score in draws])
@@ -187,7 +194,7 @@ def _gap(
     def difference(score: Score) -> Score:
         return lambda sums: np.subtract(*(score(part) for part in np.split(sums, 2, axis=-1)))
 
-    return _figure(purpose, [(joined(columns), difference(score)) for columns, score in draws], groups)
+    return figure_over(purpose, [(joined(columns), difference(score)) for columns, score in draws], groups)
 
 
 def _at_chance(metric: str, task: TaskSettings, choices: Choices | None) -> float | None:

@@ -245,8 +245,8 @@ class Catalogue:
         for name in names:
             if name not in self.tasks and name not in self.suites and name != "all":
                 raise ConfigError(
-                    f"--tasks {name}: there is no such task; there are heldout, heldout/SOURCE, all, the suites "
-                    f"{', '.join(self.suites)} and the tasks {', '.join(self.tasks)}"
+                    f"--tasks {name}: there is no such task; there are heldout, heldout/SOURCE, domains, "
+                    f"cooccurrence, all, the suites {', '.join(self.suites)} and the tasks {', '.join(self.tasks)}"
                 )
             members = self.tasks if name == "all" else self.suites[name].tasks if name in self.suites else [name]
             chosen |= {member: self.tasks[member] for member in members}

@@ -1,8 +1,8 @@
 """The compiled program of every evaluation: how well a model predicts each target of a batch.
 
 B batch, S sequence, M model, V vocabulary. In: a decoder and a `Batch`. Out: cross-entropy (nats) of every target and
-whether it is the likeliest token, (B, S). No choice of an expert is dropped, so that nothing depends on the rest of the
-batch.
+whether it is the likeliest token, (B, S), and where asked for what the routers did with every token. No choice of an
+expert is dropped, so that nothing depends on the rest of the batch.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from trainer.config import ModelSettings
 from trainer.model.decoder import forward
 from trainer.model.loss import logits
 from trainer.model.parameters import Decoder
+from trainer.model.routing import TokenRouting
 
 _ROWS_AT_ONCE = 512
 """Targets whose logits exist at one time, at most."""
@@ -30,18 +31,21 @@ class TokenScores(NamedTuple):
     Attributes:
         nats: float32, 0 where the target does not count.
         likeliest: bool, whether no other token is likelier.
+        routing: of the input that each target follows, with a first axis over the mixture layers; None where it was
+            not asked for, or the model is dense.
     """
 
     nats: jax.Array
     likeliest: jax.Array
+    routing: TokenRouting | None = None
 
 
 @cache
-def compiled_token_scores(model: ModelSettings) -> Callable[[Decoder, Batch], TokenScores]:
-    """Return the program for a model."""
+def compiled_token_scores(model: ModelSettings, routing: bool = False) -> Callable[[Decoder, Batch], TokenScores]:
+    """Return the program for a model, that tells the routing too if wanted."""
 
     def scores(decoder: Decoder, batch: Batch) -> TokenScores:
-        hidden, _ = forward(decoder, batch.inputs, batch.segments, model, None)
+        hidden, routers = forward(decoder, batch.inputs, batch.segments, model, None, every_token=routing)
         rows = hidden.reshape(-1, hidden.shape[-1])
         chunk = min(model.group_size, _ROWS_AT_ONCE)
         pieces = -1, chunk if rows.shape[0] % chunk == 0 else rows.shape[0]
@@ -50,7 +54,8 @@ def compiled_token_scores(model: ModelSettings) -> Callable[[Decoder, Batch], To
             (rows.reshape(*pieces, rows.shape[-1]), batch.targets.reshape(pieces)),
         )
         shape = batch.targets.shape
-        return TokenScores(nats.reshape(shape) * jnp.asarray(batch.counted), likeliest.reshape(shape))
+        counted = nats.reshape(shape) * jnp.asarray(batch.counted)
+        return TokenScores(counted, likeliest.reshape(shape), routers.tokens if routers else None)
 
     return jax.jit(scores)
 

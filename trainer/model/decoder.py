@@ -20,15 +20,16 @@ from trainer.model.experts import mixture
 from trainer.model.feed_forward import gated_feed_forward, plain_feed_forward
 from trainer.model.normalization import rms_norm
 from trainer.model.parameters import Decoder, Layer, Mixture, PlainFeedForward
-from trainer.model.routing import Draw, RouterCounts, RouterLosses
+from trainer.model.routing import Draw, RouterCounts, RouterLosses, TokenRouting
 from trainer.sharding import constrain
 
 
 class Routers(NamedTuple):
-    """Losses and counts of the routers, each with a first axis P."""
+    """What the routers did, with every token where that is asked for; all with a first axis P."""
 
     losses: RouterLosses
     counts: RouterCounts
+    tokens: TokenRouting | None = None
 
 
 def forward(
@@ -38,6 +39,7 @@ def forward(
     settings: ModelSettings,
     capacity_factor: float | None,
     draw: Draw | None = None,
+    every_token: bool = False,
 ) -> tuple[jax.Array, Routers | None]:
     """Return hidden states (B, S, M) and what the routers did (None for a dense model).
 
@@ -48,6 +50,7 @@ def forward(
         settings: of the model.
         capacity_factor: None drops nothing.
         draw: of the update, for the random policy for second experts; None sends all choices.
+        every_token: tell what the routers did with every token.
     """
     settings = settings.on(jax.default_backend())
     mask = attention_mask(segments, settings.attend_across_documents)
@@ -58,6 +61,8 @@ def forward(
         change, router = feed_forward(even, x, real, settings, capacity_factor, draw and draw.of_layer(number))
         x = x + change
         x = x + attention(odd.attention, x, mask, settings)
+        if router is not None and not every_token:
+            router = router._replace(tokens=None)
         return x + feed_forward(odd, x, real, settings, capacity_factor, None)[0], router
 
     x = constrain(decoder.embedding[...].astype(settings.activation_dtype)[ids], "BSM")
@@ -110,8 +115,8 @@ def feed_forward(
     """Return what a layer's feed-forward adds to x (B, S, M), and what its router did, if it has one."""
     kind = layer.feed_forward
     if isinstance(kind, Mixture):
-        change, losses, counts = mixture(kind, x, real, settings, capacity_factor, draw)
-        return change, Routers(losses, counts)
+        change, losses, counts, tokens = mixture(kind, x, real, settings, capacity_factor, draw)
+        return change, Routers(losses, counts, tokens)
     if isinstance(kind, PlainFeedForward):
         return plain_feed_forward(kind, x, settings), None
     return gated_feed_forward(kind, x), None

@@ -20,7 +20,7 @@ from trainer.config import ModelSettings
 from trainer.model.feed_forward import activation
 from trainer.model.normalization import rms_norm
 from trainer.model.parameters import Mixture
-from trainer.model.routing import Draw, RouterCounts, RouterLosses, Routing, route
+from trainer.model.routing import Draw, RouterCounts, RouterLosses, Routing, TokenRouting, route
 from trainer.sharding import constrain
 
 Activation = Callable[[jax.Array], jax.Array]
@@ -33,8 +33,8 @@ def mixture(
     settings: ModelSettings,
     capacity_factor: float | None,
     draw: Draw | None = None,
-) -> tuple[jax.Array, RouterLosses, RouterCounts]:
-    """Return what the experts add to the residual stream.
+) -> tuple[jax.Array, RouterLosses, RouterCounts, TokenRouting]:
+    """Return what the experts add to the residual stream, and what the router did.
 
     Args:
         layer: parameters of one layer.
@@ -51,7 +51,8 @@ def mixture(
     dispatcher = gather_mixture if settings.dispatcher == "gather" else einsum_mixture
     weights = layer.input[...].astype(x.dtype), layer.output[...].astype(x.dtype)
     change = constrain(dispatcher(rows, routing, *weights, activation(settings)), "GTM")
-    return constrain(change.reshape(x.shape), "BSM"), losses, counts
+    tokens = TokenRouting(routing.expert.reshape(*x.shape[:2], -1), routing.entropy.reshape(x.shape[:2]))
+    return constrain(change.reshape(x.shape), "BSM"), losses, counts, tokens
 
 
 def apply_experts(rows: jax.Array, input_: jax.Array, output: jax.Array, act: Activation) -> jax.Array:

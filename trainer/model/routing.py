@@ -1,6 +1,7 @@
 """Which experts take which tokens: softmax gate, top K, capacity, and the losses and counts that go with it.
 
-G groups, T tokens of a group, M model, E experts, C slots an expert has for a group, K choices (2, or 1).
+B batch, S sequence, G groups, T tokens of a group, M model, E experts, C slots an expert has for a group, K choices
+(2, or 1).
 
 In: normalized activations (G, T, M), the router's matrix (M, E), which tokens are real (G, T). Out: a `Routing`. All
 in float32. Tokens choose in their order; second choices queue behind the first choices that were kept; a choice that
@@ -43,6 +44,18 @@ class RouterCounts(NamedTuple):
     entropy: jax.Array
 
 
+class TokenRouting(NamedTuple):
+    """What one layer's router did with each token.
+
+    Attributes:
+        expert: (B, S, K) int32.
+        entropy: (B, S) float32, of the gate, in nats.
+    """
+
+    expert: jax.Array
+    entropy: jax.Array
+
+
 class Routing(NamedTuple):
     """Where each choice of each token goes.
 
@@ -50,12 +63,14 @@ class Routing(NamedTuple):
         expert: (G, T, K) int32.
         slot: (G, T, K) int32, position in the expert's queue; `capacity` or more where the choice is dropped.
         gate: (G, T, K) float32 weight of the expert's output, 0 where the choice is dropped.
+        entropy: (G, T) float32, of the gate of all experts, in nats.
         capacity: C.
     """
 
     expert: jax.Array
     slot: jax.Array
     gate: jax.Array
+    entropy: jax.Array
     capacity: int
 
 
@@ -119,12 +134,13 @@ def route(
     chosen = [jax.nn.one_hot(expert[..., k], experts, dtype=jnp.int32) * sent[..., k, None] for k in range(choices)]
     slot = _queue(chosen, capacity)
     kept = sent & (slot < capacity)
-    routing = Routing(expert, jnp.where(sent, slot, capacity), gate * kept, capacity)
+    entropy = -jnp.sum(shares * jnp.log(shares + GATE_EPSILON), axis=-1)
+    routing = Routing(expert, jnp.where(sent, slot, capacity), gate * kept, entropy, capacity)
     losses = RouterLosses(_auxiliary_loss(shares, chosen[0], real), _mean_of_real(_log_partition(logits) ** 2, real))
     counts = RouterCounts(
         load=jnp.stack([jnp.sum(choice, axis=(0, 1)) for choice in chosen]),
         dropped=jnp.sum(sent & ~kept, axis=(0, 1)),
-        entropy=_mean_of_real(-jnp.sum(shares * jnp.log(shares + GATE_EPSILON), axis=-1), real),
+        entropy=_mean_of_real(entropy, real),
     )
     return routing, losses, jax.lax.stop_gradient(counts)
 

@@ -16,6 +16,7 @@ from pipelines.store.versions import Version, find_version
 from trainer.ablation.report import corpus
 from trainer.ablation.report.bill import bill
 from trainer.ablation.report.charts import curves, forest
+from trainer.ablation.report.domains import domain_scores
 from trainer.ablation.report.tasks import task_scores
 from trainer.ablation.run_record import STUDY_FORMAT, run_record
 
@@ -39,6 +40,7 @@ class ReportData(TypedDict):
     mixture: list[dict[str, Any]]
     curves: dict[str, Any] | None
     experts: list[dict[str, Any]]
+    domains: list[dict[str, Any]]
     tasks: dict[str, list[dict[str, Any]]] | None
     bill: dict[str, Any]
     provenance: dict[str, Any]
@@ -61,6 +63,7 @@ def run_report(run_dir: str, store_url: str) -> ReportData:
     arms = [{"name": version.name, "version": version.name, "runs": [record], **record["cost"]}]
     name = run_dir.rstrip("/").rsplit("/", 1)[-1]
     data = _assemble("run", name, question, [version], store_url, arms, facts)
+    data["domains"] = [found for found in (domain_scores(run_dir, version.name),) if found]
     data["tasks"] = task_scores(run_dir, version.name)
     return data
 
@@ -84,6 +87,7 @@ def study_report(study: Mapping[str, Any], store_url: str) -> ReportData:
     data["comparisons"] = [_comparison(entry) for entry in study["comparisons"]]
     data["savings"] = list(study["savings"])
     data["curated"] = list(study["curated"])
+    data["domains"] = [found for arm in study["arms"] if (found := _domains(arm, store_url))]
     data["tasks"] = _tasks_by_arm(study["arms"], store_url)
     return data
 
@@ -176,6 +180,7 @@ def _assemble(
         "mixture": corpus.mixture(versions, tokens),
         "curves": _curves(arms),
         "experts": _experts(arms),
+        "domains": [],
         "tasks": None,
         "bill": _bill(versions, store_url, arms, facts),
         "provenance": _provenance(versions, arms, facts),
@@ -196,6 +201,14 @@ def _comparison(entry: Mapping[str, Any]) -> dict[str, Any]:
         "results": results,
         "forest": forest(results),
     }
+
+
+def _domains(arm: Mapping[str, Any], store_url: str) -> dict[str, Any] | None:
+    """Return language modelling by domain of the arm's first run that has it: experts of two runs are not alike."""
+    found = (
+        domain_scores(join(store_url, "runs", run["id"]), f"{arm['name']}, seed {run['seed']}") for run in arm["runs"]
+    )
+    return next((scores for scores in found if scores), None)
 
 
 def _curves(arms: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
