@@ -3,10 +3,11 @@
 # make lint    style and types
 # make faults  damage files, kill processes, fill disks; print what came of each as a table
 # make dataflow-check  make the Dataflow job of every stage without a cloud account: does its size stay with many files?
+# make evaluation-check  build, train and evaluate the demo on all sets of $GLAM_EVAL, 200 examples each; contamination counted
 # make pod-check  compile the paper's models for their TPU slices (minutes, 5 GB): does a step fit?
 # make bench   install the peers if need be, measure speed and memory beside them, print one table (GLAM_CORPUS: your text)
 # make lock    resolve the locked set of packages again
-.PHONY: demo test lint faults dataflow-check pod-check bench lock clean
+.PHONY: demo test lint faults dataflow-check evaluation-check pod-check bench lock clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -29,6 +30,12 @@ lint: $(READY_DEV)
 pod-check: $(READY_DEV)
 	$(VENV)/bin/glam compile --model 64B/64E --topology v4:8x8x16 --limit 24
 	$(VENV)/bin/glam compile configs/training/glam_1p7b_64e.toml --topology v4:4x4x8 --limit 24
+
+evaluation-check: $(READY_DEV)
+	test -d "$(GLAM_EVAL)" || { echo "GLAM_EVAL: give the folder of the evaluation sets" >&2; exit 1; }
+	$(VENV)/bin/glam build configs/demo.toml --store $(STORE) --set decontaminate.sets_file=evaluation/sets.toml --set decontaminate.folder=$(GLAM_EVAL)
+	$(VENV)/bin/glam train configs/training/demo.toml --store $(STORE) --run $(STORE)/evaluation-check
+	$(VENV)/bin/glam evaluate $(STORE)/evaluation-check --store $(STORE) --tasks domains,all --data $(GLAM_EVAL) --limit 200
 
 faults: $(READY_DEV)
 	$(VENV)/bin/python -m tests.faults

@@ -1,15 +1,18 @@
 """What goes into a report, and what of it is on the page without a browser."""
 
 import re
+import shutil
 
 import pytest
 
 from pipelines.store.errors import GlamError
 from pipelines.store.files import write_json
 from tests.report.made_study import HOSTILE_TEXT
+from tests.trainer.evaluation.test_domains import entries
 from trainer.ablation.report.charts import Axis, curves, forest, histogram, tick_label
 from trainer.ablation.report.data import any_report, study_report
 from trainer.ablation.report.page import render
+from trainer.evaluation.domains import domain_figures
 
 
 @pytest.fixture(scope="session")
@@ -158,6 +161,32 @@ def test_what_is_not_there_is_refused_by_name(store):
 def test_a_study_of_another_format_is_refused(study, store):
     with pytest.raises(GlamError, match="format 1, this program reads 2; run it again"):
         study_report(study | {"format": 1}, str(store))
+
+
+@pytest.fixture
+def with_domains(study, store):
+    """The store where the last run of one arm has figures by domain."""
+    run = study["arms"][0]["runs"][-1]
+    folder = store / "runs" / run["id"]
+    figures = domain_figures(entries()) | {"context": 128, "stride": 64, "layers": [0], "experts": 2}
+    write_json(str(folder / "evaluation" / "domains.json"), figures)
+    yield run
+    shutil.rmtree(folder)
+
+
+def test_domains_and_experts_are_shown_of_the_first_run_of_an_arm_that_has_them(study, store, with_domains):
+    made = study_report(study, str(store))
+    (found,) = made["domains"]
+    assert found["arm"] == f"filtered, seed {with_domains['seed']}"
+    rows = {row["name"]: row for row in found["rows"]}
+    assert {"in domain", "component web", "quality unscored", "language de", "web, quality 4 of 4"} <= set(rows)
+    assert "out of domain: letters" in rows
+    (layer,) = found["layers"]
+    loads = {row["name"]: row["loads"] for row in layer["rows"]}
+    assert loads["component books"] == [0, 2]  # in units of an even share
+    page = render(made)
+    assert "Not scored: books." in page
+    assert "<summary>Experts of layer 0</summary>" in page
 
 
 def test_ticks_are_round_and_within_the_axis():

@@ -35,7 +35,7 @@ def triviaqa_text(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", blanked).split())
 
 
-def last_word(text: str) -> str:
+def first_word(text: str) -> str:
     """The first word, without punctuation around it: of LAMBADA one word is asked for."""
     words = text.split()
     return words[0].strip(string.punctuation + _QUOTES + "“”") if words else ""

@@ -39,6 +39,7 @@ class TextSource:
         component: of the mixture; empty of a set.
         out_of_domain: whether nothing of it was trained on.
         tokens: of all its documents.
+        count: of its documents.
         documents: in an order that does not change.
         origin: what the documents are a function of.
     """
@@ -47,6 +48,7 @@ class TextSource:
     component: str
     out_of_domain: bool
     tokens: int
+    count: int
     documents: Iterable[Document]
     origin: dict[str, Any]
 
@@ -119,6 +121,7 @@ def heldout_sources(model: CheckpointModel, version: Version) -> list[TextSource
             held.component,
             held.out_of_domain,
             held.tokens,
+            held.documents,
             heldout_documents(held, version, encoder),
             {"version": version.id},
         )
@@ -136,7 +139,8 @@ def set_source(model: CheckpointModel, one: Set) -> TextSource:
         for example, text, tokens in zip(one.examples, texts, encoded, strict=True)
     ]
     files = [digest_file(url).sha256 for url in one.files]
-    return TextSource(one.name, "", True, sum(map(len, encoded)), documents, {"files": files, "task": one.task.fields})
+    origin = {"files": files, "task": one.task.fields}
+    return TextSource(one.name, "", True, sum(map(len, encoded)), len(documents), documents, origin)
 
 
 def evaluate_domains(
@@ -163,8 +167,8 @@ def evaluate_domains(
     step = stride or default_stride(model.context)
     if step > model.context:
         raise ConfigError(f"--stride {stride}: the model reads {model.context} tokens; give 1 to {model.context}")
-    whole = sum(source.tokens for source in sources) if limit is None else None
-    display.start("language modelling", whole, "tokens")
+    whole = sum(source.tokens * min(1, (limit or source.count) / max(1, source.count)) for source in sources)
+    display.start("language modelling", round(whole), "tokens")
     entries: list[Entry] = []
     done = 0
     for source in sources:

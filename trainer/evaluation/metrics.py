@@ -130,9 +130,9 @@ def _answer_scorer(name: str, generation: Generation) -> Callable[[str, Sequence
     if generation.rules == "drop":
         of_spans = rules.drop_exact if name == "em" else rules.drop_f1
         return lambda prediction, answers: max(of_spans(rules.drop_spans(prediction), answer) for answer in answers)
-    if generation.rules == "last_word":
+    if generation.rules == "first_word":
         return lambda prediction, answers: max(
-            float(rules.last_word(prediction) == rules.last_word(answer)) for answer in answers
+            float(rules.first_word(prediction) == rules.first_word(answer)) for answer in answers
         )
     text = rules.triviaqa_text if generation.rules == "triviaqa" else rules.squad_text
     of_pair = rules.exact if name == "em" else rules.f1

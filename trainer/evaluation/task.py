@@ -89,7 +89,7 @@ class Generation(Settings):
     answers: str
     stop: list[str] = Field(default=["\n"], min_length=1)
     most_tokens: int = Field(24, ge=1)
-    rules: Literal["squad", "triviaqa", "drop", "coqa", "quac", "last_word"] = "squad"
+    rules: Literal["squad", "triviaqa", "drop", "coqa", "quac", "first_word"] = "squad"
     no_answer: str | None = None
     metrics: list[GenerationMetric] = Field(default=["em"], min_length=1)
 

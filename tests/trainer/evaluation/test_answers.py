@@ -90,4 +90,4 @@ def test_quac_answers_that_say_there_is_none_count_where_they_are_not_fewer():
     [("signs", 100), ("signs.", 100), ("“signs” of life", 100), ("sign", 0), ("the signs", 0), ("", 0)],
 )
 def test_of_lambada_the_first_word_counts(prediction, em):
-    assert score("em", "last_word", prediction, ["signs"]) == em
+    assert score("em", "first_word", prediction, ["signs"]) == em

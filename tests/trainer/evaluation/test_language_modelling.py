@@ -117,20 +117,20 @@ def test_reading_goes_on_where_it_stopped(version, model, tmp_path, monkeypatch)
     assert len(asked) == chunks + 1
 
 
-@pytest.mark.parametrize("factor", [None, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("factor", [None, 0.5, 1.0])
 @pytest.mark.parametrize("choices", [1, 2])
 def test_drops_are_those_of_the_router_in_training(factor, choices):
     groups, tokens, experts = 5, 32, 4
     x = jax.random.normal(jax.random.key(3), (groups, tokens, 8))
     router = jax.random.normal(jax.random.key(4), (8, experts))
     real = jnp.arange(groups * tokens).reshape(groups, tokens) < groups * tokens - 7
-    routing, _, counts = route(x, router, real, factor, choices)
+    routing, _, counts = jax.jit(route, static_argnums=(3, 4))(x, router, real, factor, choices)
     stream = np.asarray(routing.expert).reshape(-1, choices)[:-7]
     found = dropped_choices(stream, experts, tokens, factor)
     lost = np.asarray(routing.slot).reshape(-1, choices)[:-7] >= expert_capacity(tokens, experts, factor)
     assert np.array_equal(found, lost)
     assert found.sum(axis=0).tolist() == counts.dropped.tolist()
-    assert found.any() == (factor is not None and factor < 2)
+    assert found.any() == (factor is not None)
 
 
 def test_sums_of_documents_come_to_shares():
@@ -146,13 +146,12 @@ def test_sums_of_documents_come_to_shares():
 
 
 def test_a_report_without_stages_tells_components_and_says_what_it_does_not_know(version, run, tmp_path):
-    report = domain_report(run[1], str(tmp_path), version, [], STRIDE, None, SilentDisplay())
+    report = domain_report(run[1], str(tmp_path), version, [], None, 3, SilentDisplay())
     assert set(report["component"]) == {"web"}
     assert set(report["out_of_domain"]) == {"reference"}
     assert (report["quality"], report["language"], report["component_quality"], report["unscored"]) == ({}, {}, {}, [])
-    assert report["in_domain"]["bytes"] == version.heldout["manual"].bytes
-    assert report["out_of_domain"]["reference"]["documents"] == version.heldout["reference"].documents
-    assert (report["layers"], report["experts"], report["stride"]) == ([0], 4, STRIDE)
+    assert (report["in_domain"]["documents"], report["out_of_domain"]["reference"]["documents"]) == (3, 3)
+    assert (report["layers"], report["experts"], report["stride"]) == ([0], 4, 16)
 
 
 def test_a_stride_beyond_the_context_is_refused(version, model, tmp_path):
