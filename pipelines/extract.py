@@ -104,7 +104,8 @@ class _ReadFile(beam.DoFn):
 
 def _count(counts: Counter[tuple[str, ...]], source: str, record: Record) -> None:
     outcome = record.outcome
-    for kind, amount in (("records", 1), ("raw_bytes", record.raw_bytes)):
+    records = outcome.records if isinstance(outcome, Quarantined) else 1
+    for kind, amount in (("records", records), ("raw_bytes", record.raw_bytes)):
         counts[source, kind, "read"] += amount
         if isinstance(outcome, Used):
             counts[source, kind, "used"] += amount

@@ -7,10 +7,10 @@ In: the results of the extraction job, `{"url", "counts", "texts", "quarantine"}
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pipelines.quarantine import count_reasons
 from pipelines.store.files import FileDigest, join, read_bytes, write_bytes
 from pipelines.store.ledger import build_ledger, check_extraction
 from pipelines.store.stages import FinishedStage
@@ -35,7 +35,7 @@ def file_figures(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for line in result["counts"]:
             _source, *path, number = line.split("\t")
             part[url, *path] = int(number)
-        reasons = Counter(entry["reason"] for entry in result["quarantine"])
+        reasons = count_reasons(result["quarantine"])
         part |= {(url, "quarantine", reason): number for reason, number in reasons.items()}
         counts.append(part)
     ledger = build_ledger(counts)

@@ -1,8 +1,8 @@
 """Records that cannot be read: how they are kept beside a source's documents, and when they forbid to go on.
 
-`quarantine.jsonl` has a line for each: file, offset, reason, detail, and `rest_is_lost` where nobody knows how many
-records the rest of the file held. Such a file counts as one record, however much of it is missing, so the error budget
-cannot speak for it: it refuses the build until it is mended or accepted by name.
+`quarantine.jsonl` has a line for each: file, offset, reason, detail, `records` where it stands for several, and
+`rest_is_lost` where nobody knows how many records the rest of the file held. Such a file counts as one record, however
+much of it is missing, so the error budget cannot speak for it: it refuses the build until it is mended or accepted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def quarantine_entry(url: str, record: Record) -> Entry:
     assert isinstance(record.outcome, Quarantined)
     outcome = record.outcome
     entry = {"file": url, "offset": record.offset, "reason": outcome.reason, "detail": outcome.detail}
-    return entry | ({"rest_is_lost": True} if outcome.rest_is_lost else {})
+    several = {"records": outcome.records} if outcome.records > 1 else {}
+    return entry | several | ({"rest_is_lost": True} if outcome.rest_is_lost else {})
 
 
 def gather_quarantine(results: Iterable[Mapping[str, Any]]) -> list[Entry]:
@@ -72,10 +73,17 @@ def check_quarantine(
         )
 
 
+def count_reasons(entries: Iterable[Entry]) -> Counter[str]:
+    """Return the number of records in quarantine by reason."""
+    reasons: Counter[str] = Counter()
+    for entry in entries:
+        reasons[entry["reason"]] += entry.get("records", 1)
+    return reasons
+
+
 def quarantine_told(records: Mapping[str, Any], url: str, entries: Iterable[Entry]) -> Iterator[str]:
     """Yield what a user must know of the quarantine, though it does not stop the build."""
-    reasons = Counter(entry["reason"] for entry in entries)
-    if reasons:
+    if reasons := count_reasons(entries):
         told = ", ".join(f"{reason} {number}" for reason, number in sorted(reasons.items()))
         count = f"{records['quarantined']} of {records['read']} records are in quarantine"
         yield f"{count} ({told}): {join(url, QUARANTINE)}"

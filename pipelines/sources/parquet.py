@@ -47,7 +47,7 @@ class ParquetReader(FieldsReader):
                 if _is_failing_disk(error):
                     raise
                 detail = f"row group {group}, {rows - read} rows: {error}"
-                yield Record(first + read, 0, Quarantined("damaged_parquet", detail))
+                yield Record(first + read, 0, Quarantined("damaged_parquet", detail, records=rows - read))
             first += rows
 
     def _columns(self, schema: Any, url: str) -> list[str]:

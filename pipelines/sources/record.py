@@ -62,11 +62,13 @@ class Quarantined:
         reason: a short name.
         detail: for people.
         rest_is_lost: nothing of the file behind it could be read, so nobody knows how many records that were.
+        records: so many it stands for, where that is known.
     """
 
     reason: str
     detail: str
     rest_is_lost: bool = False
+    records: int = 1
 
 
 Outcome = Used | Skipped | Quarantined

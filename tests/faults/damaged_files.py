@@ -287,7 +287,7 @@ def _table_faults(make: _Making) -> list[InputFault]:
             "parquet",
             group,
             _replaced(group[:place] + bytes(64) + group[place + 64 :]),
-            {"used": 12, "quarantined": {"damaged_parquet": 1}},
+            {"used": 12, "quarantined": {"damaged_parquet": 4}},
             4,
         ),
     ]

@@ -76,10 +76,9 @@ def _row(folder: Path, fault: InputFault, usual: float) -> tuple[Row, float]:
     command = ("sources", config, "--store", store, "--json")
     first = run = glam(*command)
     if fault.quarantined:
-        (reason,) = fault.quarantined
-        refusal = (
-            rf"source {fault.source}: 1 of \d+ records? cannot be read, more than .*{path}, offset \d+, {reason}: "
-        )
+        ((reason, number),) = fault.quarantined.items()
+        refusal = rf"source {fault.source}: {number} of \d+ records? cannot be read, more than "
+        refusal += rf".*{path}, offset \d+, {reason}: "
         require_told(first, 1, refusal, r"quarantine\.jsonl; mend the files or raise the budget")
         all_kept = ("--set", "extract.error_budget=1")
         run = glam(*command, *all_kept)
@@ -90,7 +89,9 @@ def _row(folder: Path, fault: InputFault, usual: float) -> tuple[Row, float]:
             )
             first = run
             run = glam(*command, *all_kept, "--set", "extract.accept_cut_files=true")
-        require_told(run, 0, rf"source {fault.source}: 1 of \d+ records are in quarantine \({reason} 1\): ")
+        require_told(
+            run, 0, rf"source {fault.source}: {number} of \d+ records are in quarantine \({reason} {number}\): "
+        )
     require_told(run, 0, fault.told)
     lost = len(sound - _documents(fault.reader, path))
     happened = f"{_counted(run, fault)}; {len(sound) - lost} of {len(sound)} documents kept"

@@ -56,9 +56,9 @@ def tally():
             match record.outcome:
                 case Skipped(reason):
                     counts[reason] += 1
-                case Quarantined(reason, detail):
+                case Quarantined(reason, detail, records=records_lost):
                     assert detail
-                    counts[f"!{reason}"] += 1
+                    counts[f"!{reason}"] += records_lost
                 case used:
                     assert all(text.text for text in used.texts)
                     assert bool(used.texts) != ("joined" in used.notes)
