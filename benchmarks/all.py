@@ -29,6 +29,7 @@ BENCHMARKS = (
     "quality_scoring",
     "tokenize_pack",
     "warc_to_tfrecord",
+    "stage_rates",
     "memory",
     "loader",
     "mixture_layer",

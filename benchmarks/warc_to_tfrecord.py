@@ -42,7 +42,7 @@ TRAINING_PAGES = 2000
 
 def train_models(folder: Path) -> None:
     """Write `tokenizer.model` and `classifier.model`, trained on real text whose classes mean nothing."""
-    texts = pages()
+    texts = list(dict.fromkeys(pages()))  # an example is a document of its own
     texts = texts[:: max(1, len(texts) // TRAINING_PAGES)]
     (folder / "tokenizer.model").write_bytes(train_tokenizer(texts, TOKENIZER))
     settings, order = QualitySettings(epochs=1), KeyedHash(1, "classifier")

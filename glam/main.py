@@ -25,6 +25,7 @@ from glam.listing import list_store, show_version
 from glam.mixture import app as mixture_app
 from glam.models import models
 from glam.options import DEFAULT_STORE, JsonOption, SetOption, StoreOption, configs_folder, show
+from glam.plan import plan
 from glam.quality import app as quality_app
 from glam.sources import sources
 from glam.trace import trace
@@ -223,6 +224,7 @@ app.command()(generate)
 app.command()(explain)
 app.command()(trace)
 app.command()(models)
+app.command()(plan)
 app.command(name="compile")(compile_step)
 app.command(context_settings=PASS_ON)(sources)
 

@@ -31,3 +31,11 @@ def print_note(table: Table) -> None:
 def print_answer(table: Table) -> None:
     """Print a table that is a command's answer, on stdout."""
     console(sys.stdout).print(table)
+
+
+def print_answer_rows(title: str, columns: Iterable[str], numeric_from: int, rows: Iterable[Iterable[str]]) -> None:
+    """Print rows as a table that is a command's answer."""
+    table = new_table(title, columns, numeric_from)
+    for row in rows:
+        table.add_row(*row)
+    print_answer(table)

@@ -33,6 +33,7 @@ COMMANDS = (
     "trace",
     "sources",
     "models",
+    "plan",
     "verify",
     "list",
 )
