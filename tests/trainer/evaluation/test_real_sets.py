@@ -13,13 +13,14 @@ from trainer.evaluation.means import means
 
 LIMIT = 200
 ANSWERED = 16
+TEXTS = ("wikitext2", "wikitext2_dev", "lambada_text")
 GENERATIVE = [name for name in WITH_ANSWERS if catalogue().tasks[name].generation]
 
 
 @pytest.fixture(scope="module")
 def results(version, run):
     model = load_checkpoint(run[1], version)
-    names = [*RANKING, "wikitext2", "wikitext2_dev"]
+    names = [*RANKING, *TEXTS]
     sets = [real_set(name, LIMIT) for name in names]
     ranked = evaluate_tasks(model, sets, Asking(("0", "few")), SilentDisplay())
     return ranked | evaluate_tasks(model, [real_set(name, ANSWERED) for name in GENERATIVE], Asking(), SilentDisplay())
@@ -55,7 +56,7 @@ def test_every_generative_set_is_answered_by_beam_search(results):
 
 
 def test_perplexity_of_words_and_bits_of_bytes_agree(results):
-    for name in ("wikitext2", "wikitext2_dev"):
+    for name in TEXTS:
         metrics = results[name]["0"].metrics
         assert set(metrics) == {"word_perplexity", "bits_per_byte"}
         assert 1 < metrics["bits_per_byte"].score < 10
