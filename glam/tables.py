@@ -22,17 +22,23 @@ def say(message: str) -> None:
 
 
 def stage_table(stages: Iterable[FinishedStage]) -> None:
-    """Print seconds and CPU seconds by stage; what was found in the store shows what it took when it was computed."""
-    table = _table("Stages", ("stage", "this time", "seconds", "CPU seconds"), 2)
+    """Print documents, seconds and CPU seconds by stage; what was found in the store shows what it took when it was
+    computed. Documents are those of the ledgers, which are exact on every engine; `-` where a stage keeps none.
+    """
+    columns = ("stage", "this time", "documents in", "out", "seconds", "CPU seconds")
+    table = _table("Stages", columns, 2)
     totals: dict[str, list[float]] = {}
     for stage in stages:
         side = stage.manifest["side"]
-        entry = totals.setdefault(stage.stage, [0, 0, 0.0, 0.0])
+        entry = totals.setdefault(stage.stage, [0, 0, 0.0, 0.0, 0, 0])
         entry[0] += 1
         entry[1] += stage.reused
         entry[2] += side["seconds"]
         entry[3] += side["cpu_seconds"]
-    for name, (count, reused, seconds, cpu_seconds) in totals.items():
+        for position, direction in ((4, "in"), (5, "out")):
+            ledger = (stage.manifest.get("ledger") or {}).values()
+            entry[position] += sum(source.get("documents", {}).get(direction, 0) for source in ledger)
+    for name, (count, reused, seconds, cpu_seconds, *documents) in totals.items():
         state = (
             "found"
             if reused == count
@@ -40,7 +46,8 @@ def stage_table(stages: Iterable[FinishedStage]) -> None:
             if not reused
             else f"{count - reused:.0f} of {count:.0f} computed"
         )
-        table.add_row(name, state, f"{seconds:.1f}", f"{cpu_seconds:.1f}")
+        came, went = (f"{number:,.0f}" if number else "-" for number in documents)
+        table.add_row(name, state, came, went, f"{seconds:.1f}", f"{cpu_seconds:.1f}")
     _print(table)
 
 

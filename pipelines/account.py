@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from pipelines.corpus import Corpus
 from pipelines.documents import CHOICES, read_batches
 from pipelines.engine import read_results, read_work_list, write_results, write_work_list
-from pipelines.progress import report
+from pipelines.job_progress import report
 from pipelines.store.files import read_json, write_bytes
 from pipelines.store.hashing import canonical_json
 from pipelines.store.ledger import LedgerImbalanceError, build_ledger

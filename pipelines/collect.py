@@ -22,7 +22,7 @@ from pipelines.corpus import Corpus
 from pipelines.documents import ID_TYPE, ids_of, read_batches, write_parquet
 from pipelines.engine import read_results, read_work_list, write_results, write_work_list
 from pipelines.folds import host_of
-from pipelines.progress import report
+from pipelines.job_progress import report
 from pipelines.store.hashing import KeyedHash
 from pipelines.store.stages import OpenStage, StoredFile
 

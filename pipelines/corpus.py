@@ -18,7 +18,7 @@ import pyarrow as pa
 from pipelines.config import CorpusConfig
 from pipelines.documents import DECISION_SCHEMAS, TableWriter, read_batches
 from pipelines.engine import Engine, read_results, read_work_list, write_results, write_work_list
-from pipelines.progress import report
+from pipelines.job_progress import report
 from pipelines.store.hashing import part_name
 from pipelines.store.ledger import build_ledger, check_documents
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, Store, StoredFile

@@ -32,8 +32,8 @@ from pipelines.contamination.words import batches_of_words
 from pipelines.corpus import Corpus, DecideShard, run_decision_stage
 from pipelines.documents import ID_TYPE, read_batches, write_parquet
 from pipelines.engine import read_results, read_work_list, write_results, write_work_list
+from pipelines.job_progress import report
 from pipelines.near_duplicates.words import WordBatch
-from pipelines.progress import report
 from pipelines.store.files import digest_file, read_bytes, write_bytes
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
 

@@ -11,15 +11,23 @@ import argparse
 import json
 import logging
 import re
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    FlinkRunnerOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    StandardOptions,
+)
 from apache_beam.runners import create_runner
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from pipelines.flink_job import FlinkJob
 from pipelines.progress import Display, SilentDisplay, Watch
 from pipelines.store.errors import GlamError
 from pipelines.store.files import open_read, read_bytes, write_bytes
@@ -80,6 +88,14 @@ class Engine:
                 f"{' '.join(unknown)}: not an option of Beam; options after -- are Beam's, as --name=value"
             )
 
+    def _elsewhere(self, options: PipelineOptions, label: str) -> Callable[[], tuple[int, str]] | None:
+        """Name a job that runs elsewhere; return what tells of it while it runs, where something does."""
+        if self._runner in LOCAL_RUNNERS:
+            return None
+        cloud, master = options.view_as(GoogleCloudOptions), options.view_as(FlinkRunnerOptions).flink_master
+        cloud.job_name = _job_name(cloud.job_name or "glam", label)
+        return None if master.startswith("[") else FlinkJob(master, cloud.job_name).progress
+
     def run(
         self, label: str, build: Callable[[beam.Pipeline], Any], total: int | None = None, unit: str = ""
     ) -> dict[str, int]:
@@ -103,10 +119,11 @@ class Engine:
         else:
             options.view_as(StandardOptions).runner = self._runner
             runner = None
+        watch = Watch(self.display, label, total, unit, self._elsewhere(options, label))
         pipeline = beam.Pipeline(runner=runner, options=options)
         build(pipeline)
         try:
-            with Watch(self.display, label, total, unit), deaths_told() as deaths:
+            with watch, deaths_told() as deaths:
                 result = pipeline.run()
                 state = result.wait_until_finish()
         except GlamError as error:
@@ -122,6 +139,11 @@ class Engine:
         if state not in (None, "DONE"):
             raise EngineError(f"the job {label!r} ended in state {state}; the runner's log says why")
         return _counters(result)
+
+
+def _job_name(begin: str, label: str) -> str:
+    """Return a name that no other job has, of what every service takes: lower-case letters, digits and hyphens."""
+    return f"{begin}-{re.sub('[^a-z0-9]+', '-', label.lower())}-{secrets.token_hex(4)}"
 
 
 def _google_is_here() -> bool:

@@ -34,7 +34,7 @@ from pipelines.extracted_rows import (
 )
 from pipelines.input_digests import InputDigests
 from pipelines.input_files import FILES, file_figures, write_file_figures
-from pipelines.progress import report
+from pipelines.job_progress import report
 from pipelines.quarantine import (
     check_quarantine,
     gather_quarantine,

@@ -24,8 +24,8 @@ import pyarrow as pa
 from pipelines.config import HoldOut
 from pipelines.corpus import ADDRESS_SHARDS, Corpus, run_decision_stage, write_decision
 from pipelines.documents import DECISION_SCHEMAS, ids_of, read_batches
+from pipelines.job_progress import report
 from pipelines.language import UNKNOWN
-from pipelines.progress import report
 from pipelines.ranking import ITEM, RankItems, pack_items, places_by_id
 from pipelines.store.hashing import KeyedHash
 from pipelines.store.repetition import exact

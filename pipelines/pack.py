@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from pipelines.corpus import Corpus
 from pipelines.documents import ID_TYPE, VARIANT_JOBS, ids_of, read_batches
 from pipelines.engine import ReadOutputs, read_results, read_work_list, write_results, write_work_list
-from pipelines.progress import report
+from pipelines.job_progress import report
 from pipelines.store.files import read_bytes
 from pipelines.store.hashing import KeyedHash, part_name
 from pipelines.store.sequences import SequenceRecord, encode_sequence

@@ -2,7 +2,7 @@
 
 Workers of a job count what they did with `report`; where they run on this machine (in this process or in others) the
 driver sees it through small files in a folder that `Watch` names in the environment. On a remote engine `report` does
-nothing.
+nothing, and `Watch` asks whoever knows.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 FOLDER_VARIABLE = "GLAM_PROGRESS_FOLDER"
 _FLUSH_SECONDS = 0.2
+_POLL_SECONDS, _POLL_ELSEWHERE_SECONDS = 0.2, 2.0
 
 
 class Display(Protocol):
@@ -165,10 +167,26 @@ def _write_count(folder: str) -> None:
 
 
 class Watch:
-    """Shows on a display what this process and the processes it starts `report` while the context is open."""
+    """Shows on a display what this process and the processes it starts `report` while the context is open.
 
-    def __init__(self, display: Display, label: str, total: int | None, unit: str) -> None:
+    Args:
+        display: where.
+        label: of the step.
+        total: units in all, if known.
+        unit: its name.
+        elsewhere: tells what is done, and a detail, of a step whose workers are not here.
+    """
+
+    def __init__(
+        self,
+        display: Display,
+        label: str,
+        total: int | None,
+        unit: str,
+        elsewhere: Callable[[], tuple[int, str]] | None = None,
+    ) -> None:
         self._display, self._label, self._total, self._unit = display, label, total, unit
+        self._elsewhere = elsewhere
 
     def __enter__(self) -> Self:
         global _done
@@ -182,8 +200,12 @@ class Watch:
         return self
 
     def _poll(self) -> None:
-        while not self._stop.wait(0.2):
-            self._display.move(self._sum())
+        if self._elsewhere is None:
+            while not self._stop.wait(_POLL_SECONDS):
+                self._display.move(self._sum())
+        else:
+            while not self._stop.wait(_POLL_ELSEWHERE_SECONDS):
+                self._display.move(*self._elsewhere())
 
     def _sum(self) -> int:
         total = 0

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from pipelines.corpus import Corpus, run_decision_stage, write_decision
 from pipelines.documents import DECISION_SCHEMAS, THRESHOLDS_PATH, ids_of, read_batches
-from pipelines.progress import report
+from pipelines.job_progress import report
 from pipelines.ranking import ITEM, RankItems, pack_items, places_by_id
 from pipelines.store.files import write_bytes
 from pipelines.store.hashing import KeyedHash

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from pipelines.corpus import Corpus, run_decision_stage, write_decision
 from pipelines.documents import DECISION_SCHEMAS, ids_of, read_batches
-from pipelines.progress import report
+from pipelines.job_progress import report
 from pipelines.ranking import ITEM, RankItems, pack_items, places_by_id
 from pipelines.store.hashing import KeyedHash
 from pipelines.store.stages import FinishedStage, StageKey

@@ -25,7 +25,7 @@ from pipelines.contamination.results import SHOWN, TASK_SCHEMA, task_path
 from pipelines.corpus import Corpus
 from pipelines.documents import VARIANT_JOBS, read_table, write_parquet
 from pipelines.engine import ReadOutputs, read_results, read_work_list, write_results, write_work_list
-from pipelines.progress import report
+from pipelines.job_progress import report
 from pipelines.store.stages import FinishedStage, StageKey, StoredFile
 
 CHOSEN_BY = {"sample": "keep", "subset": "random"}

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.documents import ids_of, read_batches
+from pipelines.job_progress import report
 from pipelines.near_duplicates.lsh import BAND_ENTRY, band_keys
 from pipelines.near_duplicates.minhash import signatures
 from pipelines.near_duplicates.mixing import Words, partition_of
@@ -23,7 +24,6 @@ from pipelines.near_duplicates.records import CONTENT, DECISION, LANGUAGE, TOO_S
 from pipelines.near_duplicates.settings import DeduplicateSettings
 from pipelines.near_duplicates.shingles import packed_texts, shingle_batch, text_groups
 from pipelines.near_duplicates.shuffle import Outbox, make_nodes
-from pipelines.progress import report
 
 CONTENTS, INELIGIBLE, READ = "contents", "ineligible", "read"
 

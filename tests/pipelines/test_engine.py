@@ -1,0 +1,47 @@
+"""Every engine tells what its workers counted; a job that runs elsewhere has a name of its own."""
+
+from __future__ import annotations
+
+import re
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+
+from pipelines.engine import Engine
+from pipelines.job_progress import NAME, report
+
+
+class Count(beam.DoFn):
+    def process(self, units):
+        report(units)
+        yield units
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK")],
+    ids=["this process", "portable job service"],
+)
+def test_what_workers_report_is_a_counter_at_the_end(options):
+    def build(pipeline):
+        _ = pipeline | beam.Create([3, 4, 5]) | beam.Reshuffle() | beam.ParDo(Count())
+
+    assert Engine(options).run("count", build, 12, "documents")[NAME] == 12
+
+
+def test_jobs_that_run_elsewhere_have_names_that_no_other_has():
+    names = []
+    for begin in ((), (), ("--job_name=mine",)):
+        options = PipelineOptions(list(begin))
+        assert Engine(["--runner=PortableRunner"])._elsewhere(options, "contamination of A_1") is None
+        names.append(options.view_as(GoogleCloudOptions).job_name)
+    assert all(re.fullmatch(r"(glam|mine)-contamination-of-a-1-[0-9a-f]{8}", name) for name in names)
+    assert len(set(names)) == 3
+    assert names[2].startswith("mine-")
+
+
+def test_a_job_on_flink_is_followed_where_the_cluster_is_named():
+    options = PipelineOptions(["--flink_master=host:8081"])
+    assert Engine(["--runner=PortableRunner"])._elsewhere(options, "extract") is not None
+    assert Engine()._elsewhere(options, "extract") is None
