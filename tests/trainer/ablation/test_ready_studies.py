@@ -28,7 +28,8 @@ def test_its_head_has_the_command_and_says_what_to_expect(loaded):
     head = [line for line in Path(loaded.path).read_text().splitlines() if line.startswith("#")]
     text = "\n".join(head)
     assert f"configs/studies/{Path(loaded.path).name}" in text
-    assert "Expect" in text or "result: docs/results.md" in text
+    assert "Time" in text or "take" in text
+    assert "Expect" in text
 
 
 def test_all_arms_are_compared(loaded):
