@@ -10,6 +10,9 @@ from glam.options import JsonOption, SetOption, show
 from pipelines.store.configuration import ConfigError
 from pipelines.store.errors import GlamError
 
+TOKENS = 1 << 20
+VOCABULARY = 256_000
+
 
 def compile_step(
     config: Annotated[
@@ -24,8 +27,12 @@ def compile_step(
     mesh: Annotated[
         str | None, typer.Option("--mesh", help="DATAxMODEL, in place of the default for the size.")
     ] = None,
-    tokens: Annotated[int, typer.Option("--tokens", min=1, help="Tokens a step, of a --model.")] = 1 << 20,
-    vocabulary: Annotated[int, typer.Option("--vocabulary", min=1, help="Token ids, of a configuration.")] = 256_000,
+    tokens: Annotated[
+        int | None, typer.Option("--tokens", min=1, help="Tokens a step, of a --model. [default: 1048576]")
+    ] = None,
+    vocabulary: Annotated[
+        int | None, typer.Option("--vocabulary", min=1, help="Token ids, of a configuration. [default: 256000]")
+    ] = None,
     limit: Annotated[
         float | None, typer.Option("--limit", help="GiB: exit with 1 where a chip needs more than that.")
     ] = None,
@@ -48,16 +55,20 @@ def compile_step(
 
     if (config is None) == (model is None):
         raise ConfigError("give a training configuration or --model SIZE, and not both")
+    if model is not None and vocabulary is not None:
+        raise ConfigError("--vocabulary is for a configuration; a --model has that of its paper")
+    if config is not None and tokens is not None:
+        raise ConfigError("--tokens is for a --model; set training.batch_tokens of the configuration by --set")
     where, shape = parse_topology(topology), parse_mesh(mesh)
     if model is not None:
-        training = pod_config(model, where, overrides or [], shape, tokens)
+        training = pod_config(model, where, overrides or [], shape, tokens or TOKENS)
         vocabulary = FAMILY[model].vocabulary
     else:
         training = load_training_config(str(config), overrides or [])
         if shape is not None:
             training = training.changed({"mesh": {"data": shape[0], "model": shape[1]}}, "--mesh")
     with Watch(TerminalDisplay(), f"compile {model or config} for {where.name}", None, ""):
-        compiled = compiler.compile_step(training, vocabulary, SEQUENCE_LENGTH, where)
+        compiled = compiler.compile_step(training, vocabulary or VOCABULARY, SEQUENCE_LENGTH, where)
     answer = {"name": model or config, **compiled}
     if as_json:
         show(answer)

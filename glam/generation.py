@@ -79,6 +79,13 @@ def generate(
     given = [*(prompt or ()), *(line.prompt for line in (read_json_lines(prompts, PromptLine) if prompts else ()))]
     if not given:
         raise ConfigError("glam generate: there is no prompt; give --prompt TEXT or --prompts FILE.jsonl")
+    changed = [
+        f"--{name.replace('_', '-')}"
+        for name in ("top_k", "temperature", "seed")
+        if getattr(settings, name) != getattr(DEFAULTS, name)
+    ]
+    if changed and method != "sample":
+        raise ConfigError(f"{', '.join(changed)}: {method} draws nothing; add --method sample")
     if samples > 1 and method != "sample":
         raise ConfigError(f"--samples {samples}: {method} says the same every time; add --method sample")
     answer = run_generation(run, store, given, settings, samples)

@@ -8,6 +8,7 @@ from typing import Any
 
 from glam.training_console import TrainingConsole
 from pipelines.progress import Display, SilentDisplay, TerminalDisplay
+from pipelines.store.configuration import ConfigError
 from pipelines.store.versions import Version, find_version
 from trainer.accounting import cost
 from trainer.config import ModelSettings, TrainingConfig, load_training_config
@@ -42,10 +43,12 @@ def run_training(config_path: str, overrides: Sequence[str], store: str, wanted:
     from trainer.loop import check_fit
     from trainer.plan import plan
     from trainer.processes import is_first
+    from trainer.sharding import check_mesh
 
     display = TerminalDisplay() if is_first() else SilentDisplay()
     config = config.resolved(version.sequence_length, jax.default_backend())
     check_fit(config, version.sequence_length)
+    check_mesh(config, version.vocabulary_size, version.sequence_length)
     meaning = plan(version, config)
     if is_first():
         training_plan_tables(meaning)
@@ -63,6 +66,8 @@ def _train(version: Version, config: TrainingConfig, run: str, wanted: Wanted, d
     from trainer.profile import Profile
 
     profile = None if wanted.profile is None else Profile.parse(wanted.profile)
+    if profile and profile.last > config.training.steps:
+        raise ConfigError(f"--profile {wanted.profile}: the run has {config.training.steps} updates")
     best = peak(wanted.peak, config.mesh.data * config.mesh.model)
     seed = config.training.seed
 

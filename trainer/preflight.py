@@ -20,6 +20,7 @@ from trainer.config import ModelSettings, PreflightSettings, TrainingConfig
 from trainer.family import FAMILY
 from trainer.loop import say_nothing, train
 from trainer.metrics import input_share, read_metrics
+from trainer.processes import is_first
 from trainer.run_folder import RunResult, run_identity
 from trainer.session import OnStep
 
@@ -71,7 +72,8 @@ def preflight(
     judged = judge(records, result, config.preflight)
     size = config.preflight.size or smallest_size(config.model)
     answer = {"size": size, "run": f"preflight/{identifier}", "steps": result.steps, "tokens": result.tokens, **judged}
-    write_json(join(run_dir, "preflight.json"), answer)
+    if is_first():
+        write_json(join(run_dir, "preflight.json"), answer)
     if answer["problems"]:
         raise PreflightError(
             f"{run_dir}: the preflight ({size}, {result.steps} updates) failed: {'; '.join(answer['problems'])}. "

@@ -131,6 +131,10 @@ def joined(coordinator: str | None, processes: int | None, process: int | None) 
     The arguments are those of `join_processes`.
     """
     if coordinator is None:
+        if processes is not None or process is not None:
+            raise ConfigError(
+                "--processes and --process need --coordinator HOST:PORT, the address of the first process"
+            )
         yield
         return
     join_processes(coordinator, processes, process)

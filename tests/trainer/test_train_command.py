@@ -9,6 +9,7 @@ import pytest
 from glam.training import Wanted, run_training
 from pipelines.progress import SilentDisplay
 from pipelines.store.errors import GlamError
+from trainer.processes import joined
 
 CONFIGURATION = """
 version = "filtered"
@@ -94,6 +95,18 @@ def test_it_runs_the_preflight_traces_updates_and_tells_speed_and_waiting(config
     assert (again["loss"], again["tokens_per_second"]) == (answer["loss"], None)  # found, nothing was trained
     with pytest.raises(GlamError, match="--profile 3-4: give an update"):
         run_training(configuration, [], store, Wanted(str(run), profile="3-4"))
+    with pytest.raises(GlamError, match=r"--profile 2:5000: the run has \d+ updates"):
+        run_training(configuration, [], store, Wanted(str(run), profile="2:5000"))
+
+
+def test_a_dry_run_refuses_what_a_training_would(configuration, store):
+    with pytest.raises(GlamError, match=r"mesh.data: 3 does not divide"):
+        run_training(configuration, ["mesh.data=3", "model.dispatcher=einsum"], store, Wanted(None))
+
+
+def test_a_process_of_several_needs_the_address_of_the_first():
+    with pytest.raises(GlamError, match="need --coordinator HOST:PORT"), joined(None, 2, 0):
+        pass
 
 
 def test_the_console_shows_loss_rate_mfu_waiting_and_time_left():

@@ -17,7 +17,7 @@ import time
 from importlib.util import find_spec
 from typing import Any
 
-from pipelines.store.errors import GlamError
+from pipelines.store.errors import GlamError, errors_told
 from trainer.accounting import cost
 from trainer.config import TrainingConfig
 from trainer.pod.collectives import collectives
@@ -58,7 +58,7 @@ def compile_step(
     if config.mesh.data * config.mesh.model != topology.chips:
         raise GlamError(
             f"mesh: data = {config.mesh.data} × model = {config.mesh.model} is not the {topology.chips} chips of "
-            f"{topology.name}; choose --mesh DATAxMODEL with that product"
+            f"{topology.name}; choose a --topology of so many chips, or --mesh DATAxMODEL with that product"
         )
     request = {
         "config": config.model_dump(),
@@ -75,7 +75,8 @@ def compile_step(
         check=False,
     )
     if ended.returncode:
-        raise GlamError(f"compiling for {topology.name} failed: {ended.stderr.strip()[-2000:]}")
+        told = ended.stderr.strip().rpartition("error: ")[2]
+        raise GlamError(f"compiling for {topology.name} failed: {told[-2000:]}")
     return json.loads(ended.stdout.splitlines()[-1])
 
 
@@ -148,4 +149,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_told():
+        main()

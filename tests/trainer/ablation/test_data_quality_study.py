@@ -12,7 +12,8 @@ from glam.main import app
 from trainer.ablation.planning import plan
 from trainer.ablation.study import load_study
 
-STUDY = str(Path(__file__).parents[3] / "configs" / "studies" / "glam_data_quality.toml")
+ROOT = Path(__file__).parents[3]
+STUDY = str(ROOT / "configs" / "studies" / "glam_data_quality.toml")
 TABLE_3 = {"web": 0.42, "wikipedia": 0.06, "conversations": 0.28, "forums": 0.02, "books": 0.20, "news": 0.02}
 
 
@@ -46,3 +47,9 @@ def test_the_dry_run_needs_no_data():
     assert (answer["runs"], answer["chips"]) == (6, 128)
     assert "wikipedia 5.6" in found.stderr
     assert "On 128 chips all runs, one after the other, take" in found.stderr
+
+
+def test_pod_check_compiles_the_step_of_this_study_for_its_slice():
+    study = load_study(STUDY)
+    training = Path(STUDY).parent.joinpath(study.study.training).resolve().relative_to(ROOT)
+    assert f"glam compile {training} --topology {study.study.slice.topology} --limit" in (ROOT / "Makefile").read_text()

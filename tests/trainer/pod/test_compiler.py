@@ -99,9 +99,18 @@ def test_the_command_refuses_what_it_cannot_compile():
         (["--model", "64B"], "--model 64B: no such size"),
         (["--model", "64B/64E", "--mesh", "64"], "write DATAxMODEL"),
         (["--model", "64B/64E", "--mesh", "3x5"], "is not the 1024 chips"),
+        (["--model", "64B/64E", "--vocabulary", "9"], "--vocabulary is for a configuration"),
+        (["configs/training/demo.toml", "--tokens", "9"], "--tokens is for a --model"),
     ):
         found = CliRunner().invoke(app, ["compile", *arguments])
         assert said in str(found.exception), arguments
+
+
+def test_what_the_compiling_process_refuses_is_told_without_its_trace():
+    configuration = str(ROOT / "configs" / "training" / "demo.toml")
+    found = CliRunner().invoke(app, ["compile", configuration, "--topology", "v4:2x2x1", "--mesh", "2x2"])
+    assert str(found.exception).startswith("compiling for v4:2x2x1 failed: model.dispatcher: `gather` moves rows")
+    assert "Traceback" not in str(found.exception)
 
 
 def test_the_command_prints_table_and_json_and_holds_to_the_limit(monkeypatch):
