@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -83,6 +82,7 @@ def export(
 
     Example: glam export filtered --format parquet --out filtered-documents --store store
     """
+    from pipelines.store.files import write_bytes
     from pipelines.store.versions import find_version
 
     if (card is None) == (form is None):
@@ -102,7 +102,7 @@ def export(
     if out is None:
         print(text, end="")
     else:
-        Path(out).write_text(text, encoding="utf-8")
+        write_bytes(out, text.encode())
         print(out)
 
 

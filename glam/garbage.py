@@ -17,7 +17,10 @@ def gc(
             "--superseded", help="Also versions that newer ones of the same names replaced and no run or study names."
         ),
     ] = False,
-    keep: Annotated[list[str] | None, typer.Option("--keep", help="Id of a version to keep, or its beginning.")] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option("--keep", help="Id of a version to keep, a unique prefix of it, or a name (its newest version)."),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,9 +44,10 @@ def collect_garbage(store: str, wanted: bool, superseded: bool, keep: list[str])
     """Return what `glam gc --json` prints, after deleting what it lists if that is `wanted`."""
     from contextlib import nullcontext
 
-    from pipelines.store.garbage import delete, find_garbage, freed_bytes
+    from pipelines.store.garbage import delete, find_garbage, freed_bytes, require_store
     from pipelines.store.leases import lease
 
+    require_store(store)  # before a lease makes one of it
     with lease(store, "clean") if wanted else nullcontext():
         garbage = find_garbage(store, superseded, keep)
         freed = freed_bytes(store, garbage)

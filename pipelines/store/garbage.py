@@ -20,6 +20,7 @@ from pipelines.store.files import (
     delete_file,
     delete_folder,
     exists,
+    is_folder,
     is_local,
     join,
     list_folders,
@@ -30,10 +31,12 @@ from pipelines.store.files import (
 from pipelines.store.leases import left_behind
 from pipelines.store.references import references
 from pipelines.store.stages import read_manifest
-from pipelines.store.versions import Version, list_versions
+from pipelines.store.versions import Version, find_version, list_versions
 
 _TEMPORARY = re.compile(r"\..+\.tmp$")
 """What a file is called while it is written (`files.AtomicFile`)."""
+_FOLDERS = ("stages", "versions", "leases")
+"""A folder with one of these is a store: a build makes the last one first."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +61,32 @@ class Garbage:
         return sum(self.sizes.values())
 
 
+def require_store(store_url: str) -> None:
+    """Refuse a folder that is not there, or that no build ever wrote into.
+
+    Raises:
+        StoreError: with the folder and the remedy.
+    """
+    if not any(is_folder(join(store_url, name)) for name in _FOLDERS):
+        raise StoreError(f"{store_url}: is no store: it has none of {', '.join(_FOLDERS)}; name a store with --store")
+
+
 def find_garbage(store_url: str, superseded: bool = False, keep: Collection[str] = ()) -> list[Garbage]:
     """Return what may be deleted of a store, in order of path.
 
     Args:
         store_url: the store.
         superseded: also versions that newer ones of the same names replaced and no run or study names.
-        keep: ids, or beginnings of ids, of versions to keep all the same.
+        keep: versions to keep all the same, each by its id, a unique prefix of it, or a name (the newest).
 
     Raises:
         StoreError: when the manifest of a version or the file of a run or study is damaged: what it refers to is not
-            known then.
+            known then; when one of `keep` is no version.
     """
     versions = list_versions(store_url, _refuse)
     named = {identifier for reference in references(store_url, _refuse) for identifier in reference.versions}
-    old = superseded_versions(versions, named, keep) if superseded else []
+    named |= {find_version(store_url, reference).id for reference in keep}
+    old = superseded_versions(versions, named) if superseded else []
     gone = {version.id for version in old}
     kept = _needed(store_url, [version for version in versions if version.id not in gone])
     found = [
@@ -90,7 +104,7 @@ def find_garbage(store_url: str, superseded: bool = False, keep: Collection[str]
     return sorted(found, key=lambda item: item.path)
 
 
-def superseded_versions(versions: Iterable[Version], named: Collection[str], keep: Collection[str]) -> list[Version]:
+def superseded_versions(versions: Iterable[Version], named: Collection[str]) -> list[Version]:
     """Return the versions that are not the newest of any of their names and that nothing names."""
     newest: dict[str, tuple[str, str]] = {}
     versions = list(versions)
@@ -98,11 +112,7 @@ def superseded_versions(versions: Iterable[Version], named: Collection[str], kee
         for name, when in version.manifest["side"]["names"].items():
             newest[name] = max(newest.get(name, ("", "")), (when, version.id))
     current = {identifier for _, identifier in newest.values()}
-    return [
-        version
-        for version in versions
-        if version.id not in current and version.id not in named and not any(version.id.startswith(k) for k in keep)
-    ]
+    return [version for version in versions if version.id not in current and version.id not in named]
 
 
 def freed_bytes(store_url: str, garbage: Iterable[Garbage]) -> int:

@@ -9,6 +9,7 @@ ten minutes, or whose process on this machine is gone, is that of a build that w
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -25,6 +26,8 @@ Kind = Literal["build", "clean"]
 
 RENEWED_SECONDS = 60.0
 EXPIRES_SECONDS = 600.0
+MOST_PROCESSES = (1 << 31) - 1
+"""The largest number that a process can have."""
 
 _OTHER: dict[Kind, Kind] = {"build": "clean", "clean": "build"}
 _REMEDY: dict[Kind, str] = {
@@ -88,12 +91,16 @@ def _leases(store_url: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _in_force(facts: dict[str, Any]) -> bool:
-    if not facts.keys() >= {"host", "process", "renewed"} or time.time() - facts["renewed"] > EXPIRES_SECONDS:
+    """Tell whether a lease is held; one whose entries are not of the types that `lease` writes is not."""
+    host, process, renewed = (facts.get(name) for name in ("host", "process", "renewed"))
+    if not (isinstance(host, str) and type(process) is int and 0 < process <= MOST_PROCESSES):
         return False
-    if facts["host"] != socket.gethostname():
+    if not (isinstance(renewed, float) and math.isfinite(renewed)) or time.time() - renewed > EXPIRES_SECONDS:
+        return False
+    if host != socket.gethostname():
         return True
     try:
-        os.kill(facts["process"], 0)
+        os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:  # it runs, and is another user's

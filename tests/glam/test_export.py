@@ -115,6 +115,18 @@ def test_an_export_into_a_folder_with_files_or_without_a_folder_is_refused(store
         run("export", "filtered", "--store", store)
 
 
+def test_a_card_is_written_into_a_new_folder_and_what_is_in_its_place_is_told(store, tmp_path):
+    path = tmp_path / "new" / "folder" / "README.md"
+    printed = run("export", "filtered", "--card", "readme", "--store", store)
+    assert run("export", "filtered", "--card", "readme", "--out", path, "--store", store) == f"{path}\n"
+    assert path.read_text() == printed
+    (tmp_path / "file").write_text("kept")
+    for place in (tmp_path, tmp_path / "file" / "README.md"):
+        with pytest.raises(GlamError, match=f"{place}: cannot be written"):
+            run("export", "filtered", "--card", "readme", "--out", place, "--store", store)
+    assert (tmp_path / "file").read_text() == "kept"
+
+
 def test_a_sample_is_the_documents_of_the_least_keyed_hashes(small_build, store, exported):
     draw = KeyedHash(5, "sample")
     rows = [r for r in rows_of(exported).to_pylist() if (r["component"], r["split"]) == ("books", "train")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from glam.garbage import collect_garbage
 from pipelines.store import leases
 from pipelines.store.errors import GlamError
 from pipelines.store.files import StoreError, join, link_or_copy, write_bytes, write_json
@@ -98,6 +100,34 @@ def test_a_version_that_a_run_or_study_names_is_kept(store, path, facts):
         find_garbage(store.url)
 
 
+def test_a_version_to_keep_goes_by_id_prefix_or_name_and_must_be_there(store):
+    old, new, *_ = made(store)
+    (entry,) = [item for item in find_garbage(store.url, superseded=True) if item.kind == "version"]
+    assert entry.path == f"versions/{old.id}"
+    for keep in (old.id, old.id[:4]):
+        assert entry not in find_garbage(store.url, superseded=True, keep=[keep])
+    for keep in ("filtered", new.id):
+        assert entry in find_garbage(store.url, superseded=True, keep=[keep])
+    for unknown in ("", "filter", "ffff", old.id[:3], f"{old.id}0"):
+        for superseded in (True, False):
+            with pytest.raises(StoreError, match=f"'{unknown}' is neither the id, a prefix of it, nor the name"):
+                find_garbage(store.url, superseded=superseded, keep=[old.id, unknown])
+
+
+def test_a_folder_that_is_no_store_is_refused_and_stays_as_it_was(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "empty", tmp_path / "none"):
+        for wanted in (False, True):
+            with pytest.raises(StoreError, match=f"{folder}: is no store"):
+                collect_garbage(str(folder), wanted, False, [])
+    assert list((tmp_path / "empty").iterdir()) == []
+    assert not (tmp_path / "none").exists()
+    write_bytes(str(tmp_path / "empty" / "leases" / "x.json"), b"{}")
+    assert [item["path"] for item in collect_garbage(str(tmp_path / "empty"), True, False, [])["garbage"]] == [
+        "leases/x.json"
+    ]
+
+
 def test_a_damaged_manifest_of_a_version_stops_the_search(store):
     old, *_ = made(store)
     write_bytes(join(old.url, "manifest.json"), b"{")
@@ -172,8 +202,16 @@ def test_the_lease_of_a_killed_build_counts_for_nothing(tmp_path):
     left.write_text(json.dumps(facts))
     with pytest.raises(GlamError, match="on another"), lease(str(tmp_path), "clean"):
         pass
-    for content in (json.dumps(facts | {"renewed": time.time() - leases.EXPIRES_SECONDS - 1}), "{", "[]", "{}"):
+    here = facts | {"host": socket.gethostname()}
+    damaged = [
+        facts | {"renewed": time.time() - leases.EXPIRES_SECONDS - 1},
+        *(facts | {"renewed": wrong} for wrong in ("x", None, [], True, float("nan"), float("inf"), 10**400)),
+        *(here | {"process": wrong} for wrong in ("abc", 1.5, None, {}, True, 0, -1, 1 << 40)),
+        *(facts | {"host": wrong} for wrong in (None, 7, [])),
+    ]
+    for content in (*map(json.dumps, damaged), "{", "[]", "{}"):
         left.write_text(content)
+        assert [item.kind for item in find_garbage(str(tmp_path))] == ["temporary"], content
         with lease(str(tmp_path), "clean"):
             pass
 
