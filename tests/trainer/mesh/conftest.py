@@ -8,9 +8,15 @@ from trainer.loop import train
 
 
 @pytest.fixture(scope="session")
-def alone(version, tmp_path_factory):
-    """The metrics of a run on one device that was never stopped."""
+def run_alone(version, tmp_path_factory):
+    """The folder of a run on one device that was never stopped."""
     folder = tmp_path_factory.mktemp("alone")
     (folder / "training.toml").write_text(CONFIG)
     train(version, load_training_config(str(folder / "training.toml")), str(folder / "run"))
-    return records(folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def alone(run_alone):
+    """The metrics of that run."""
+    return records(run_alone)
