@@ -70,7 +70,8 @@ def show_mixture(
                 "built version with --version"
             )
     if refused := [use for use in uses if use.verdict == "refused"]:
-        raise GlamError("; ".join(f"{explain(use, mixture.limits)}; {_remedy(use, mixture.limits)}" for use in refused))
+        clauses = [f"{explain(use, mixture.limits)}; {_remedy(use, mixture.limits)}" for use in refused]
+        raise GlamError("; ".join([*clauses, *_remedy_of_all(refused, mixture.limits)]))
 
 
 def _remedy(use: ComponentUse, limits: RepetitionLimits) -> str:
@@ -79,6 +80,16 @@ def _remedy(use: ComponentUse, limits: RepetitionLimits) -> str:
     weight = _decimal(largest_weight(use, limits.max_epochs)).quantize(Decimal("0.0001"), ROUND_FLOOR).normalize()
     budget = format_amount(largest_budget(use, limits.max_epochs))
     return f"lower its weight to {weight:f} or the budget to {budget}" if weight else f"lower the budget to {budget}"
+
+
+def _remedy_of_all(refused: Sequence[ComponentUse], limits: RepetitionLimits) -> list[str]:
+    """Return the budget that several components allow: lower weights of each alone need not leave a sum of 1."""
+    from pipelines.store.repetition import format_amount, largest_budget
+
+    if len(refused) < 2:
+        return []
+    budget = min(largest_budget(use, limits.max_epochs) for use in refused)
+    return [f"with these weights the largest budget that fits all {len(refused)} is {format_amount(budget)}"]
 
 
 @app.command()

@@ -207,7 +207,7 @@ def _labeled(
 ) -> tuple[list[LabeledText], Training, list[LinearClassifier]]:
     """Return labeled texts, how to train on them, and the models of a corpus's folds; from files or a configuration."""
     from pipelines.quality_evaluation import Training
-    from pipelines.quality_texts import read_files
+    from pipelines.quality_texts import read_files, refuse_both_classes
     from pipelines.store.configuration import apply_override, validate
     from quality_filter.settings import QualitySettings
 
@@ -223,8 +223,12 @@ def _labeled(
     values: dict[str, Any] = {}
     for override in overrides or []:
         apply_override(values, override, "--set")
-    texts = read_files(positives, True, text_field) + read_files(negatives, False, text_field)
-    return texts, Training(validate(QualitySettings, values, "--set"), seed), []
+    good, other = read_files(positives, True, text_field), read_files(negatives, False, text_field)
+    for option, files, found in (("--positives", positives, good), ("--negatives", negatives, other)):
+        if not found:
+            raise GlamError(f"{option} {' '.join(files)}: no text in it; give files that have some")
+    refuse_both_classes(good, other)
+    return good + other, Training(validate(QualitySettings, values, "--set"), seed), []
 
 
 def _of_corpus(

@@ -67,13 +67,27 @@ class Training:
 
 
 def train_folds(texts: Sequence[LabeledText], training: Training, say: Say) -> list[LinearClassifier]:
-    """Train a model a fold, each without the texts of its own fold."""
-    fold = training.folds(texts)
+    """Train a model a fold, each without the texts of its own fold.
+
+    Raises:
+        ValueError: when a class has too few texts for the folds.
+    """
+    fold, folds = training.folds(texts).tolist(), training.settings.folds
+    learned = [
+        [text for text, its_fold in zip(texts, fold, strict=True) if its_fold != number and text.seen]
+        for number in range(folds)
+    ]
+    for positive, name in ((True, "positive"), (False, "negative")):
+        if not all(any(text.positive is positive for text in some) for some in learned):
+            count = sum(text.positive is positive for text in texts)
+            raise ValueError(
+                f"too few {name} texts for {folds} folds: of {count}, none is left to learn from without one of the "
+                f"folds; give more {name} texts"
+            )
     models = []
-    for number in range(training.settings.folds):
-        say(f"  training without fold {number + 1} of {training.settings.folds}")
-        others = [text for text, its_fold in zip(texts, fold.tolist(), strict=True) if its_fold != number]
-        models.append(training.train([text for text in others if text.seen]))
+    for number, some in enumerate(learned):
+        say(f"  training without fold {number + 1} of {folds}")
+        models.append(training.train(some))
     return models
 
 

@@ -30,10 +30,11 @@ _READERS = {".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet":
 _COMPRESSED = (".gz", ".zst", ".bz2")
 LINES_AT_ONCE = 512
 LINE_BYTES = 1 << 28
+BEGINNING_CHARACTERS = 60
 
 
 class QualityFileError(GlamError):
-    """A line to be scored is not what it should be; the message names file and line."""
+    """A user's file is not what it should be; the message names the file, and the line or how the text begins."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,23 @@ def read_files(patterns: Iterable[str], positive: bool, text_field: str = "text"
         for url in files:
             texts |= {text.id: text for text in _read(url, positive, text_field)}
     return [texts[identifier] for identifier in sorted(texts)]
+
+
+def refuse_both_classes(positives: Iterable[LabeledText], negatives: Iterable[LabeledText]) -> None:
+    """Refuse texts that stand in both classes: nothing can be learned from them, and no score of them is right.
+
+    Raises:
+        QualityFileError: naming how many they are, and the files and the beginning of one.
+    """
+    good = {text.text: text.source for text in positives}
+    both = sorted((good[text.text], text.source, text.text) for text in negatives if text.text in good)
+    if both:
+        source, other, first = both[0]
+        beginning = " ".join(first.split())[:BEGINNING_CHARACTERS]
+        raise QualityFileError(
+            f"--positives {source}, --negatives {other}: {len(both):,} texts stand in both classes, one of them begins "
+            f"{beginning!r}; leave each in one class"
+        )
 
 
 def reader_of(url: str, text_field: str) -> Reader:

@@ -50,8 +50,17 @@ def test_too_many_epochs_are_refused_with_what_would_do():
 
 
 def test_a_weight_of_zero_is_no_remedy():
-    (*_, last) = str(glam("show", CONFIG, "--budget", "1000000T").exception).split("; ")
+    (*_, last, _) = str(glam("show", CONFIG, "--budget", "1000000T").exception).split("; ")
     assert last == "lower the budget to 520T"  # 16 epochs of 650B of news at a weight of 0.02
+
+
+def test_several_components_are_told_the_budget_that_fits_all():
+    (*clauses, last) = str(glam("show", CONFIG, "--budget", "20T", "--json").exception).split("; ")
+    refused = [clause.split(":")[0] for clause in clauses if clause.startswith("component ")]
+    assert refused == ["component web", "component conversations", "component wikipedia"]
+    assert last == "with these weights the largest budget that fits all 3 is 800B"  # 16 epochs of 3B at 0.06
+    assert not glam("show", CONFIG, "--budget", "800B").exception
+    assert glam("show", CONFIG, "--budget", "800001M").exception
 
 
 def test_tokens_that_nobody_knows_are_asked_for():

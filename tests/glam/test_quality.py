@@ -114,3 +114,28 @@ def test_a_mistake_is_told_with_its_remedy(arguments, said):
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("good", "other", "said"),
+    [
+        (["One."], ["Two.", "Three."], "quality: too few positive texts for 5 folds: of 1, none is left to learn from"),
+        ([f"Good {n}." for n in range(60)], ["Two."], "quality: too few negative texts for 5 folds: of 1, none"),
+        (["One."], [], "b.jsonl: no text in it; give files that have some"),
+        (
+            ["One.", "Same  text, twice.", "Two."],
+            ["Two.", "Three.", "Same  text, twice."],
+            "--positives a.jsonl, --negatives b.jsonl: 2 texts stand in both classes, one of them begins "
+            "'Same text, twice.'; leave each in one class",
+        ),
+    ],
+)
+def test_texts_that_cannot_be_judged_are_told(tmp_path, good, other, said):
+    for name, texts in (("a", good), ("b", other)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    files = ("--positives", tmp_path / "a.jsonl", "--negatives", tmp_path / "b.jsonl")
+    done = quality("evaluate", *files, "--out", tmp_path / "page.html", "--set", "folds=5")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert said in " ".join(done.stderr.split())
+    assert "[quality]" not in done.stderr

@@ -11,9 +11,9 @@ from pipelines.documents import THRESHOLDS_PATH, read_table
 from pipelines.folds import ClassifierError, Folds, model_path, read_classifier
 from pipelines.progress import SilentDisplay
 from pipelines.store.files import read_bytes
-from pipelines.store.hashing import KeyedHash
+from pipelines.store.hashing import KeyedHash, document_id, keyed_hash
 from quality_filter.examples import document_examples
-from quality_filter.sampling import ParetoTable
+from quality_filter.sampling import SCORE_UNITS, ParetoTable, closed_form_share, rank_quantile
 from quality_filter.train import train_classifier
 from tests.pipelines.small_corpus import write_corpus
 
@@ -80,13 +80,49 @@ def test_what_was_learned_from_is_told_by_length(stages):
     assert any(row["drawn"] < row["negatives"] for row in rows), "short pages are left out: no positive is as short"
 
 
-def test_sampling_follows_the_stored_table(stages):
+def test_sampling_follows_the_stored_table(stages, config_file):
     table = np.frombuffer(read_bytes(f"{stages['sample'].url}/{THRESHOLDS_PATH}"), "<u8")
     assert table.tolist() == ParetoTable("3").thresholds.tolist()
     assert THRESHOLDS_PATH in stages["sample"].paths()
     rows = [row for row in decided(stages["sample"]).values() if row["keep"] is not None]
     assert {row["keep"] for row in rows} == {True, False}
-    assert all(row["keep"] == (row["draw"] < int(table[row["rank"]])) for row in rows)
+    seed = load_corpus_config(str(config_file)).seed
+    for row in rows:
+        assert row["draw"] == keyed_hash(seed, "pareto", row["id"])
+        assert row["keep"] == (row["draw"] < int(table[row["rank"]]))
+
+
+@pytest.mark.parametrize(("alpha", "decisions"), [("9", {False}), ("1", {True, False})])
+def test_sampling_on_the_score_goes_by_the_score(stages, config_file, store, alpha, decisions):
+    built = run_until("sample", config_file, store, "sample.on=score", f"sample.alpha={alpha}")
+    assert built["quality"].reused
+    table = ParetoTable(alpha).thresholds
+    scores = {identifier: row["score"] for identifier, row in decided(stages["quality"]).items()}
+    rows = [row for row in decided(built["sample"]).values() if row["keep"] is not None]
+    assert {row["keep"] for row in rows} == decisions, "the small corpus's pages have low scores: 9 keeps none"
+    assert all(row["keep"] == (row["draw"] < int(table[scores[row["id"]]])) for row in rows)
+    assert any(row["keep"] != (row["draw"] < int(table[row["rank"]])) for row in rows), "ranks would decide the same"
+
+
+def keyed_draws(count):
+    """Return what the stage draws for so many documents."""
+    return np.array(KeyedHash(17, "pareto").many(document_id("pages", str(n), b"") for n in range(count)), np.uint64)
+
+
+def test_real_draws_on_ranks_keep_the_share_of_the_closed_form():
+    count, alpha = 8_000, 3
+    ranks = np.array([rank_quantile(position, count) for position in range(count)])
+    share = (1 - 2 ** (1 - alpha)) / (alpha - 1)
+    assert share == closed_form_share(alpha)
+    kept = ParetoTable(str(alpha)).keep(keyed_draws(count), ranks).mean()
+    assert abs(kept - share) < 4 * (share * (1 - share) / count) ** 0.5
+
+
+@pytest.mark.parametrize(("alpha", "score"), [(3, 0), (3, 32_768), (3, 65_000), (9, 0), (9, 50_000)])
+def test_real_draws_on_the_score_keep_at_its_rate(alpha, score):
+    count, rate = 8_000, (2 - score / SCORE_UNITS) ** -alpha
+    kept = ParetoTable(str(alpha)).keep(keyed_draws(count), np.full(count, score)).mean()
+    assert abs(kept - rate) < 4 * (rate * (1 - rate) / count) ** 0.5
 
 
 def test_an_existing_model_is_used_in_place_of_training(stages, config_file, store, tmp_path):
