@@ -90,7 +90,7 @@ def refuse_both_classes(positives: Iterable[LabeledText], negatives: Iterable[La
         source, other, first = both[0]
         beginning = " ".join(first.split())[:BEGINNING_CHARACTERS]
         raise QualityFileError(
-            f"--positives {source}, --negatives {other}: {len(both):,} texts stand in both classes, one of them begins "
+            f"--positives {source}, --negatives {other}: texts that stand in both classes: {len(both):,}; one begins "
             f"{beginning!r}; leave each in one class"
         )
 

@@ -125,7 +125,7 @@ def test_a_mistake_is_told_with_its_remedy(arguments, said):
         (
             ["One.", "Same  text, twice.", "Two."],
             ["Two.", "Three.", "Same  text, twice."],
-            "--positives a.jsonl, --negatives b.jsonl: 2 texts stand in both classes, one of them begins "
+            "--positives a.jsonl, --negatives b.jsonl: texts that stand in both classes: 2; one begins "
             "'Same text, twice.'; leave each in one class",
         ),
     ],
