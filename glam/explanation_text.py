@@ -65,7 +65,8 @@ def _decontaminate(step: Mapping[str, Any]) -> Iterator[str]:
         return
     yield f"{step['matches']} places match evaluation examples; {step['spans']} spans cut; {step['split']}"
     for example in step["examples"]:
-        yield f"example {example['example']}: {example['ngrams']} n-grams, the first at characters {example['start']:,}"
+        place = f"{example['task']}, {example['file']} line {example['line']}"
+        yield f"{place}: {example['ngrams']:,} n-grams, the first at character {example['start']:,}"
 
 
 def _quality(step: Mapping[str, Any]) -> Iterator[str]:

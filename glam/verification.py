@@ -47,13 +47,20 @@ def verify(
 def run_verification(reference: str, store: str, quick: bool, seed: int, stages: bool, threads: int) -> dict[str, Any]:
     """Verify a version and return what `glam verify --json` prints, and the version's folder."""
     from pipelines.progress import Sum, TerminalDisplay
-    from pipelines.store.verification import check_contents, check_ids, differing_sizes, folders_of, sample_of
+    from pipelines.store.verification import (
+        check_contents,
+        check_ids,
+        check_stages,
+        differing_sizes,
+        folders_of,
+        sample_of,
+    )
     from pipelines.store.versions import find_version
 
     version = find_version(store, reference)
     print(f"version {version.name} {version.id}", file=sys.stderr)
     folders = folders_of(version, store if stages else None)
-    bad = check_ids(version)
+    bad = check_ids(version) + (check_stages(version, store) if stages else [])
     chosen = folders
     if quick:
         bad += differing_sizes(folders)

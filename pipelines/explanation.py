@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from pipelines.contamination.results import VersionContamination
 from pipelines.documents import CHOICES, read_table
 from pipelines.lookup import Place, VersionDocuments
 from pipelines.packed_documents import segments_of
@@ -102,12 +103,16 @@ class Explainer:
         return {**decision, "cluster": cluster, "representative": kept and kept.hex(), "duplicate_of": named}
 
     def _matches(self, place: Place) -> list[dict[str, Any]]:
-        """Return a few evaluation examples that a document shares n-grams with."""
+        """Return a few evaluation examples that a document shares n-grams with, and the lines where they stand."""
         stage = self._documents.decision_stage("decontaminate")
         name = part_name(place.shard, self._documents.count(place.source), ".parquet")
         table = read_table(join(stage.url, "matches", place.source, name), ["id", "example", "ngrams", "start", "end"])
         rows = table.filter(pc.equal(table["id"], place.id)) if table.num_rows else table
-        return rows.drop_columns(["id"]).slice(0, EXAMPLES_SHOWN).to_pylist()
+        found = rows.drop_columns(["id"]).slice(0, EXAMPLES_SHOWN).to_pylist()
+        if not found:
+            return []
+        places = VersionContamination(self._store_url, self._documents.version).places([r["example"] for r in found])
+        return [row | example for row, example in zip(found, places, strict=True)]
 
     def _score(self, place: Place) -> list[dict[str, Any]]:
         """Return the step `quality` of a document that has a score."""

@@ -8,6 +8,7 @@ In: a version of a store. Out: figures and tables of its stage `tabulate`. An ev
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -108,6 +109,11 @@ class VersionContamination:
         """Return whether each example is dirty, by the name of its file and its line there."""
         examples, dirty = self.examples(task), self.flags(task)["dirty"].to_pylist()
         return dict(zip(zip(*(examples[key].to_pylist() for key in ("file", "line")), strict=True), dirty, strict=True))
+
+    def places(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """Return {task, example (from 0 in the task), file, line} of rows of `examples.parquet`, in their order."""
+        table = read_table(join(self._ngrams.url, "examples.parquet"), ["task", "example", "file", "line"])
+        return table.take(pa.array(rows, pa.int64())).to_pylist()
 
     def examples(self, task: str) -> pa.Table:
         """Return the lines and texts of a task's examples, in the same order."""

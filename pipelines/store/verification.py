@@ -6,7 +6,7 @@ order of hash(seed, `verify`, path) until a share of the bytes is reached. Anoth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -37,13 +37,34 @@ class Folder:
 
 
 def folders_of(version: Version, store_url: str | None = None) -> list[Folder]:
-    """Return what there is to check of a version: its folder, and with the url of its store those of its stages."""
+    """Return what there is to check of a version: its folder, and with the url of its store those of its stages.
+
+    A stage without a sound manifest is not among them (`check_stages`).
+    """
     folders = [Folder(version.url, "", tuple(version.manifest["files"]))]
-    for name in version.manifest["stages"] if store_url is not None else ():
-        url = join(str(store_url), "stages", name)
-        manifest = read_manifest(url, "stage")
-        folders.append(Folder(url, f"stages/{name}/", (*manifest["files"], *manifest["side"]["files"])))
+    for name, url, manifest in _stages(version, store_url) if store_url is not None else ():
+        if not isinstance(manifest, StoreError):
+            folders.append(Folder(url, f"stages/{name}/", (*manifest["files"], *manifest["side"]["files"])))
     return folders
+
+
+def check_stages(version: Version, store_url: str) -> list[BadFile]:
+    """Return the manifests that are missing or damaged of the stages that a version was made from."""
+    return [
+        BadFile(f"stages/{name}/manifest.json", str(manifest))
+        for name, _, manifest in _stages(version, store_url)
+        if isinstance(manifest, StoreError)
+    ]
+
+
+def _stages(version: Version, store_url: str) -> Iterator[tuple[str, str, dict[str, Any] | StoreError]]:
+    """Yield name, url and manifest of every stage of a version, or what is wrong with its manifest."""
+    for name in version.manifest["stages"]:
+        url = join(store_url, "stages", name)
+        try:
+            yield name, url, read_manifest(url, "stage")
+        except StoreError as error:
+            yield name, url, error
 
 
 def sample_of(folders: Iterable[Folder], share: float, seed: int) -> list[Folder]:

@@ -73,4 +73,9 @@ def test_a_document_is_explained_with_the_examples_that_it_shares_text_with(glam
     assert step["split"] == "train"
     assert step["matches"] > 0
     assert {"start": match["start"], "end": match["end"]}.items() <= step["examples"][0].items()
-    assert "places match evaluation examples" in glam(match["document"], command="explain").stdout
+    place = {"task": "task", "example": CLEAN, "file": "task.jsonl", "line": CLEAN + 1}
+    assert place.items() <= step["examples"][0].items()
+    said = glam(match["document"], command="explain").stdout
+    assert "places match evaluation examples" in said
+    ngrams = step["examples"][0]["ngrams"]
+    assert f"task, task.jsonl line {CLEAN + 1}: {ngrams} n-grams, the first at character {match['start']}" in said

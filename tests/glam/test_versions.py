@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from building import bytes_of, copy_store, run_build
 
+from pipelines import progress
+from pipelines.progress import SilentDisplay
 from pipelines.store.files import write_bytes, write_json
 from tests.glam.running import answer, outcome, run
 
@@ -72,6 +75,51 @@ def test_verify_finds_damage_in_a_version_and_in_the_stages_behind_it(small_buil
     assert answer("verify", "filtered", "--store", store)["ok"]
     harmed = answer("verify", "filtered", "--store", store, "--stages")
     assert [bad["path"] for bad in harmed["bad"]] == [str(decision.relative_to(store))]
+
+
+@pytest.mark.parametrize("quick", [[], ["--quick"]], ids=["whole", "quick"])
+def test_a_stage_that_is_gone_is_named_and_the_others_are_checked(small_build, store, quick):
+    made, _ = small_build
+    folders = {s.stage: store / "stages" / s.stage / s.fingerprint for s in made.stages if s.stage != "extract"}
+    shutil.rmtree(folders["holdout"])
+    write_bytes(str(folders["quality"] / "manifest.json"), b"{")
+    harmed = next(folders["sample"].glob("decisions/*/*.parquet"))
+    write_bytes(str(harmed), harmed.read_bytes()[:-1])
+    found = answer("verify", "filtered", "--store", store, "--stages", *quick)
+    manifests = [folders[name] / "manifest.json" for name in ("holdout", "quality")]
+    assert {bad["path"] for bad in found["bad"]} == {str(path.relative_to(store)) for path in (*manifests, harmed)}
+    reasons = {bad["path"].split("/")[1]: bad["reason"] for bad in found["bad"]}
+    assert "there is no manifest" in reasons["holdout"]
+    assert "not a JSON file" in reasons["quality"]
+    assert outcome("verify", "filtered", "--store", store, "--stages", *quick)[0] == 1
+    assert answer("verify", "filtered", "--store", store, *quick)["ok"]
+
+
+def test_any_number_of_threads_finds_the_same_and_shows_every_byte(small_build, store, monkeypatch):
+    shown = []
+
+    class Recorded(SilentDisplay):
+        def start(self, label, total, unit, *_done):
+            shown.append((label, total, unit, []))
+
+        def move(self, done, *_detail):
+            shown[-1][3].append(done)
+
+    monkeypatch.setattr(progress, "TerminalDisplay", Recorded)
+    shards = sorted((store / "versions" / small_build[0].versions["filtered"].id).glob("train/*/*.tfrecord"))
+    found = []
+    for harm in (lambda: None, lambda: [damage(path) for path in shards[::2]]):
+        harm()
+        for threads in (1, 4):
+            found.append(answer("verify", "filtered", "--store", store, "--stages", "--threads", threads))
+            label, total, unit, moves = shown[-1]
+            assert (label, total, unit) == ("verify", found[-1]["bytes"], "bytes")
+            assert moves[-1] == total
+            assert moves == sorted(moves)
+    assert found[0] == found[1]
+    assert found[0]["ok"]
+    assert found[2] == found[3]
+    assert [Path(bad["path"]).name for bad in found[2]["bad"]] == [path.name for path in shards[::2]]
 
 
 def test_a_quick_verification_sees_every_size_and_hashes_a_sample(small_build, store):
