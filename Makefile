@@ -2,12 +2,13 @@
 # make test    install if need be, run the test suite (but for the faults, which are a command of their own)
 # make lint    style and types
 # make faults  damage files, kill processes, fill disks; print what came of each as a table
+# make flink-test  build the same corpus on every engine, on a Flink cluster of this machine among them, and compare the bytes
 # make dataflow-check  make the Dataflow job of every stage without a cloud account: does its size stay with many files?
 # make evaluation-check  build, train and evaluate the demo on all sets of $GLAM_EVAL, 200 examples each; contamination counted
 # make pod-check  compile the paper's models for their TPU slices (minutes, 5 GB): does a step fit?
 # make bench   install the peers if need be, measure speed and memory beside them, print one table (GLAM_CORPUS: your text)
 # make lock    resolve the locked set of packages again
-.PHONY: demo test lint faults dataflow-check evaluation-check pod-check bench lock clean
+.PHONY: demo test lint faults flink-test dataflow-check evaluation-check pod-check bench lock clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -39,6 +40,9 @@ evaluation-check: $(READY_DEV)
 
 faults: $(READY_DEV)
 	$(VENV)/bin/python -m tests.faults
+
+flink-test: $(READY_DEV)
+	$(VENV)/bin/python -m tests.engines.compare
 
 dataflow-check: $(READY_DEV)
 	GLAM_EVERY_JOB=1 $(VENV)/bin/python -m pytest --quiet -rA tests/engines/test_dataflow.py tests/engines/test_dataflow_build.py
