@@ -12,7 +12,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from tests.faults.processes import DEADLINE_SECONDS, Limits, Run, start, wait
+from tests.faults.processes import DEADLINE_SECONDS, Limits, Run, release, start, wait
 from tests.faults.workplace import Row, Scenario, Workplace, build, bytes_of, require, require_told
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +47,9 @@ CONNECTIONS = 4
 def killed(place: Workplace) -> dict[str, Row]:
     """Kill one build after the other, each at a later place of the same store; the last one ends."""
     store = place.room("killed") / "store"
+    undisturbed = place.full.undisturbed
+    made = {path.name for path in (place.full.store / "stages").iterdir()}
+    require(made == set(STAGES), f"a build makes {sorted(made)}, not the stages where it is to be killed")
     rows, done = {}, 0
     for name, pattern in PLACES.items():
         run = build(place.full.config, store, limits=Limits(kill_at=pattern))
@@ -55,7 +58,7 @@ def killed(place: Workplace) -> dict[str, Row]:
         require(found >= done, f"{name}: {found} stages were found, {done} before")
         done = found
         rows[name] = (f"{done} finished stages found again", run)
-    same = bytes_of(build(place.full.config, store)) == place.full.undisturbed
+    same = bytes_of(build(place.full.config, store)) == undisturbed
     injected = "kill -9 when a file is written and not yet named"
     return {
         name: Row(f"kill -9 of the driver {name}", injected, happened, run.exit_code, run.message, same)
@@ -123,7 +126,9 @@ def _descendants(pid: int) -> dict[int, str]:
 def two_builds(place: Workplace) -> Row:
     """The same build twice at the same time in one store."""
     store = place.room("two builds") / "store"
-    started = [start("build", place.plain.config, "--store", store, "--json") for _ in range(2)]
+    limits = Limits(hold_at=r"/stages/extract/[0-9a-f]+/manifest\.json$")
+    started = [start("build", place.plain.config, "--store", store, "--json", limits=limits) for _ in range(2)]
+    release([process for process, _ in started])
     one, other = (wait(*each) for each in started)
     for run in (one, other):
         require_told(run, 0)
@@ -131,8 +136,17 @@ def two_builds(place: Workplace) -> Row:
     assert one.answer is not None
     assert other.answer is not None
     computed = [run.answer["stages"]["computed"] for run in (one, other)]
+    stages = computed[0] + one.answer["stages"]["reused"]
+    require(min(computed) >= 1 and sum(computed) > stages, f"one waited for the other: {computed} of {stages} stages")
     happened = f"both end well; they computed {computed[0]} and {computed[1]} stages"
-    return Row("two builds at once", "the same configuration and store", happened, 0, "", same)
+    return Row(
+        "two builds at once",
+        "the same configuration and store; both held before the first manifest",
+        happened,
+        0,
+        "",
+        same,
+    )
 
 
 def _one(name: str, place: Workplace) -> Row:

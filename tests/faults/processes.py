@@ -15,6 +15,8 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,11 +58,13 @@ class Limits:
 
     Attributes:
         kill_at: kill -9 it when it is about to give a file whose path matches this pattern its final name.
+        hold_at: stop it there instead, the first time, until `release` lets it go on.
         user: number of the user that it becomes.
         file_bytes: no file may become larger.
     """
 
     kill_at: str | None = None
+    hold_at: str | None = None
     user: int | None = None
     file_bytes: int | None = None
 
@@ -71,6 +75,23 @@ def start(*arguments: Any, limits: Limits | None = None) -> tuple[Any, Path]:
     process = _context.Process(target=_be_glam, args=([str(a) for a in arguments], folder, limits or Limits()))
     process.start()
     return process, folder
+
+
+def release(processes: Sequence[Any]) -> None:
+    """Wait until every process is held (`Limits.hold_at`) or has ended, then let all go on."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not all(_held(process) or process.exitcode is not None for process in processes):
+        if time.monotonic() > deadline:
+            raise TimeoutError("glam does not come to the place where it is to be held")
+        time.sleep(0.02)
+    for process in processes:
+        if process.exitcode is None:
+            os.kill(process.pid, signal.SIGCONT)
+
+
+def _held(process: Any) -> bool:
+    status = Path(f"/proc/{process.pid}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def wait(process: Any, folder: Path) -> Run:
@@ -120,10 +141,18 @@ def _limit(limits: Limits) -> None:
         os.setgid(limits.user)
         os.setuid(limits.user)
     if limits.kill_at is not None:
-        place = re.compile(limits.kill_at)
+        _signal_at(limits.kill_at, signal.SIGKILL)
+    if limits.hold_at is not None:
+        _signal_at(limits.hold_at, signal.SIGSTOP)
 
-        def kill(event: str, arguments: tuple[Any, ...]) -> None:
-            if event == "os.rename" and place.search(str(arguments[1])):
-                os.kill(os.getpid(), signal.SIGKILL)
 
-        sys.addaudithook(kill)
+def _signal_at(pattern: str, number: signal.Signals) -> None:
+    """Send this process a signal when it is about to give a file of such a path its final name, the first time."""
+    place = re.compile(pattern)
+    left = [number]
+
+    def send(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "os.rename" and place.search(str(arguments[1])) and left:
+            os.kill(os.getpid(), left.pop())
+
+    sys.addaudithook(send)
