@@ -37,8 +37,9 @@ def pair(version, tmp_path_factory):
     wait_for_lines(run_dir, told["terminated lines"] + 3, [first, second])
     second.kill()
     told["lost"] = [end(first), end(second)]
+    lines = len(records(run_dir))
     first, second = start_pair(store, run_dir)
-    wait_for_lines(run_dir, newest_step(str(run_dir)) + 2, [first, second])
+    wait_for_lines(run_dir, lines + 2, [first, second])
     first.kill()
     told["first lost"] = [end(first), end(second)]
     told["resumed"] = newest_step(str(run_dir))
