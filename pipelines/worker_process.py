@@ -184,9 +184,9 @@ class WatchedWorker(SubprocessSdkWorkerHandler):
 
 def _quiet(command: str) -> str:
     """Return the command of a worker that does not write on stderr how its connections come about."""
-    python, _, module = command.split()
+    python, _, module = command.partition(" -m ")
     start = f"import logging, runpy; logging.disable(logging.WARNING); runpy.run_module('{module}', None, '__main__')"
-    return f"{python} -c {shlex.quote(start)}"
+    return f"{shlex.quote(python)} -c {shlex.quote(start)}"
 
 
 _REMEDY = (
