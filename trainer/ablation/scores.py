@@ -2,8 +2,9 @@
 
 In: for each arm and seed (run), for each held-out source, the bits and the bytes of every document; all runs scored the
 same documents. Out: for each domain and arm the bits per byte of every seed. A source's score is Σ bits / Σ bytes over
-its documents; a domain's score is the mean over its sources. The documents that a resample draws are the same for all
-arms, so that differences of arms are paired.
+its documents; a domain's score is the mean over its sources, without those of a single document, unless it has no
+other: one document says nothing about others, so it would leave the whole domain without an interval. The documents
+that a resample draws are the same for all arms, so that differences of arms are paired.
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ def score_domains(
     """
     sources = sorted({source for domain in domains for source in domain.sources})
     found = {source: _score_source(source, runs, resamples) for source in sources}
-    return [{arm: _mean([found[source][arm] for source in domain.sources]) for arm in runs} for domain in domains]
+    told = {source for source, arms in found.items() if all(scores.documents > 1 for scores in arms.values())}
+    chosen = [[source for source in domain.sources if source in told] or domain.sources for domain in domains]
+    return [{arm: _mean([found[source][arm] for source in of_domain]) for arm in runs} for of_domain in chosen]
 
 
 def _score_source(source: str, runs: Mapping[str, Sequence[RunScores]], resamples: int) -> dict[str, DomainScores]:

@@ -150,6 +150,22 @@ def test_a_single_document_gives_no_verdict():
     assert "single held-out document" in found.verdict("a", "b")
 
 
+def test_a_source_of_a_single_document_does_not_leave_its_domain_without_a_verdict():
+    rng = np.random.default_rng(9)
+    news = simulated_study(rng, 3, 0.1, 0.001, 0.01)
+    mail = simulated_study(rng, 3, -5.0, 0.001, 0.0, documents=1, source="mail")
+    a, b = ([left | right for left, right in zip(n, m, strict=True)] for n, m in zip(news, mail, strict=True))
+    component = Domain("all", "component", ("mail", "news"))
+    whole, alone, single = compare(a, b, [component, *ONE, Domain("mail", "source", ("mail",))])
+    assert (whole.difference, whole.low, whole.high, whole.documents) == (
+        alone.difference,
+        alone.low,
+        alone.high,
+        alone.documents,
+    )
+    assert single.low is None
+
+
 def test_arms_that_scored_different_documents_are_not_paired():
     a, _ = simulated_study(np.random.default_rng(6), 3, 0, 0.01, 0.01)
     _, b = simulated_study(np.random.default_rng(7), 3, 0, 0.01, 0.01)
