@@ -13,6 +13,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from typing import Any
 
@@ -27,6 +28,7 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners import create_runner
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from pipelines.blocks import Blocks, spilled
 from pipelines.flink_job import FlinkJob
 from pipelines.progress import Display, SilentDisplay, Watch
 from pipelines.store.errors import GlamError
@@ -95,6 +97,10 @@ class Engine:
         cloud, master = options.view_as(GoogleCloudOptions), options.view_as(FlinkRunnerOptions).flink_master
         cloud.job_name = _job_name(cloud.job_name or "glam", label)
         return None if master.startswith("[") else FlinkJob(master, cloud.job_name).progress
+
+    def blocks(self, store_url: str) -> AbstractContextManager[Blocks]:
+        """Return how blocks travel between the steps of a job that runs within the context."""
+        return spilled(store_url) if self._runner in LOCAL_RUNNERS else nullcontext(Blocks())
 
     def run(
         self, label: str, build: Callable[[beam.Pipeline], Any], total: int | None = None, unit: str = ""

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import apache_beam as beam
 import pyarrow as pa
 
+from pipelines.blocks import Blocks
 from pipelines.config import CorpusConfig
 from pipelines.corpus import ADDRESS_SHARDS, Corpus
 from pipelines.documents import DOCUMENT_SCHEMA, LEFT_OUT_SCHEMA, PROVENANCE_SCHEMA, write_parquet
@@ -64,6 +65,9 @@ class _ReadFile(beam.DoFn):
     tagged `counts` what it counted.
     """
 
+    def __init__(self, blocks: Blocks) -> None:
+        self._blocks = blocks
+
     def process(self, work: dict[str, Any]) -> Iterable[Any]:
         """Stream the file's records."""
         reader = READERS[work["reader"]](work["options"])
@@ -87,10 +91,10 @@ class _ReadFile(beam.DoFn):
                 report(position - read)  # offsets of compressed files may run ahead of their size, hence the limit
                 read = position
             if size > _FLUSH_CHARACTERS:
-                yield from _everything_packed(waiting, left_out)
+                yield from self._sent(waiting, left_out)
                 waiting, left_out, size = {}, {}, 0
         report(work["size"] - read)
-        yield from _everything_packed(waiting, left_out)
+        yield from self._sent(waiting, left_out)
         flat = ["\t".join(path) + f"\t{number}" for path, number in sorted(counts.items())]
         result = {
             "source": work["source"],
@@ -100,6 +104,11 @@ class _ReadFile(beam.DoFn):
             "quarantine": quarantine,
         }
         yield beam.pvalue.TaggedOutput("counts", result)
+
+    def _sent(self, waiting: Waiting, left_out: Waiting) -> Iterator[Any]:
+        yield from self._blocks.sent(packed(waiting, ROW_SCHEMA))
+        for block in self._blocks.sent(packed(left_out, LEFT_OUT_SCHEMA)):
+            yield beam.pvalue.TaggedOutput("left_out", block)
 
 
 def _count(counts: Counter[tuple[str, ...]], source: str, record: Record) -> None:
@@ -118,26 +127,24 @@ def _count(counts: Counter[tuple[str, ...]], source: str, record: Record) -> Non
             counts[source, "notes", note] += 1
 
 
-def _everything_packed(waiting: Waiting, left_out: Waiting) -> Iterator[Any]:
-    yield from packed(waiting, ROW_SCHEMA)
-    for block in packed(left_out, LEFT_OUT_SCHEMA):
-        yield beam.pvalue.TaggedOutput("left_out", block)
-
-
 class _WriteShard(beam.DoFn):
     """Writes one document shard, its provenance, and a shard of what was left out; documents of equal id become one."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self._blocks = blocks
 
     def process(self, joined: tuple[int, dict[str, Any]]) -> Iterable[dict[str, Any]]:
         """Write the shard; one without documents becomes an empty file."""
         (output,) = joined[1]["output"]
         order = ("id", "url", "title", "date", "part", "file", "offset")
-        rows = unpacked(joined[1]["blocks"], ROW_SCHEMA, order)
+        rows = unpacked(self._blocks.received(joined[1]["blocks"]), ROW_SCHEMA, order)
         ids = rows.column("id").to_pylist()
         first = [position for position, identifier in enumerate(ids) if not position or identifier != ids[position - 1]]
         documents = rows.select(DOCUMENT_SCHEMA.names).take(pa.array(first, pa.int64()))
         provenance = rows.select(PROVENANCE_SCHEMA.names)
         written = StoredFile.of(output["path"], write_parquet(output["url"], documents), rows=len(first))
-        left_out = unpacked(joined[1]["left_out"], LEFT_OUT_SCHEMA, ("native_key", "file", "offset"))
+        left_out_blocks = self._blocks.received(joined[1]["left_out"])
+        left_out = unpacked(left_out_blocks, LEFT_OUT_SCHEMA, ("native_key", "file", "offset"))
         side = [
             StoredFile.of(place["path"], write_parquet(place["url"], table), rows=table.num_rows)
             for place, table in zip(output["side"], (provenance, left_out), strict=True)
@@ -316,16 +323,18 @@ def _run_job(
     write_work_list(work_url, work)
     write_work_list(outputs_url, outputs)
 
-    def pipeline(p: beam.Pipeline) -> None:
-        read = read_work_list(p, work_url) | "Read files" >> beam.ParDo(_ReadFile()).with_outputs(
+    def pipeline(p: beam.Pipeline, blocks: Blocks) -> None:
+        read = read_work_list(p, work_url) | "Read files" >> beam.ParDo(_ReadFile(blocks)).with_outputs(
             "left_out", "counts", main="blocks"
         )
         targets = p | "Outputs" >> ReadOutputs(outputs_url)
         parts = {"blocks": read.blocks, "left_out": read.left_out, "output": targets}
-        written = parts | "Meet shard" >> beam.CoGroupByKey() | "Write shard" >> beam.ParDo(_WriteShard())
+        written = parts | "Meet shard" >> beam.CoGroupByKey() | "Write shard" >> beam.ParDo(_WriteShard(blocks))
         write_results((written, read.counts) | "All results" >> beam.Flatten(), results_url)
 
-    corpus.engine.run("extract", pipeline, sum(item["size"] for item in work), "bytes")
+    size = sum(item["size"] for item in work)
+    with corpus.engine.blocks(corpus.store.url) as blocks:
+        corpus.engine.run("extract", lambda p: pipeline(p, blocks), size, "bytes")
     results: dict[str, list[dict[str, Any]]] = {source: [] for source in stages}
     for result in read_results(results_url):
         results[result["source"]].append(result)

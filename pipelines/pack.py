@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.blocks import Blocks
 from pipelines.corpus import Corpus
 from pipelines.documents import ID_TYPE, VARIANT_JOBS, ids_of, read_batches
 from pipelines.engine import ReadOutputs, read_results, read_work_list, write_results, write_work_list
@@ -39,8 +40,10 @@ _FLUSH_BYTES = 1 << 20
 class _Route(beam.DoFn):
     """Sends the chosen documents' tokens to their output shards in packed batches of about 1 MB."""
 
-    def __init__(self, seed: int, shards: int, variant: str, splits: tuple[str, ...], max_tokens: int | None) -> None:
-        self._seed, self._shards, self._variant = seed, shards, variant
+    def __init__(
+        self, blocks: Blocks, seed: int, shards: int, variant: str, splits: tuple[str, ...], max_tokens: int | None
+    ) -> None:
+        self._blocks, self._seed, self._shards, self._variant = blocks, seed, shards, variant
         self._splits, self._max_tokens = splits, max_tokens
 
     def process(self, work: dict[str, Any]) -> Iterable[Any]:
@@ -59,10 +62,10 @@ class _Route(beam.DoFn):
                 waiting.setdefault(work["base"] + key % self._shards, []).append((key, identifier, tokens))
                 size += len(tokens)
             if size > _FLUSH_BYTES:
-                yield from _packed(waiting)
+                yield from self._blocks.sent(_packed(waiting))
                 waiting, size = {}, 0
             report(len(batch["id"]))
-        yield from _packed(waiting)
+        yield from self._blocks.sent(_packed(waiting))
         yield beam.pvalue.TaggedOutput("cut", {"source": work["source"], "cut": cut})
 
     def _decisions(self, work: dict[str, Any]) -> dict[str, tuple[str, tuple[str, ...]]]:
@@ -109,8 +112,8 @@ def _in_order(blocks: Iterable[bytes]) -> pa.Table:
 class _WriteShard(beam.DoFn):
     """Writes one output shard and its index."""
 
-    def __init__(self, sequence_length: int, token_dtype: str, heldout: bool, model_url: str) -> None:
-        self._sequence_length, self._token_dtype = sequence_length, token_dtype
+    def __init__(self, blocks: Blocks, sequence_length: int, token_dtype: str, heldout: bool, model_url: str) -> None:
+        self._blocks, self._sequence_length, self._token_dtype = blocks, sequence_length, token_dtype
         self._heldout, self._model_url = heldout, model_url
 
     def setup(self) -> None:
@@ -121,7 +124,7 @@ class _WriteShard(beam.DoFn):
     def process(self, joined: tuple[int, dict[str, Any]]) -> Iterable[dict[str, Any]]:
         """Write the shard; one without documents becomes an empty file."""
         (output,) = joined[1]["output"]
-        table = _in_order(joined[1]["blocks"])
+        table = _in_order(self._blocks.received(joined[1]["blocks"]))
         documents = list(
             zip(
                 table.column("id").to_pylist(),
@@ -189,10 +192,10 @@ def _pack(
     outputs = _outputs(stage, names, settings.shards)
     write_work_list(stage.path("outputs.jsonl"), outputs)
     results_url = stage.path("results.jsonl")
-    route = _Route(corpus.config.seed, settings.shards, variant, splits, max_tokens)
-    write = _WriteShard(settings.sequence_length, dtype, heldout, tokenizer.urls(MODEL_PATH)[0])
 
-    def pipeline(p: beam.Pipeline) -> None:
+    def pipeline(p: beam.Pipeline, blocks: Blocks) -> None:
+        route = _Route(blocks, corpus.config.seed, settings.shards, variant, splits, max_tokens)
+        write = _WriteShard(blocks, settings.sequence_length, dtype, heldout, tokenizer.urls(MODEL_PATH)[0])
         routed = read_work_list(p, stage.path("work.jsonl")) | "Route" >> beam.ParDo(route).with_outputs(
             "cut", main="blocks"
         )
@@ -201,7 +204,8 @@ def _pack(
         written = joined | "Write shard" >> beam.ParDo(write)
         write_results((written, routed.cut) | "All results" >> beam.Flatten(), results_url)
 
-    corpus.engine.run(key.stage, pipeline, corpus.document_count(sets), "documents")
+    with corpus.engine.blocks(corpus.store.url) as blocks:
+        corpus.engine.run(key.stage, lambda p: pipeline(p, blocks), corpus.document_count(sets), "documents")
     results = read_results(results_url)
     files = [StoredFile(**file) for result in results for file in result.get("files", ())]
     return stage.finish(files, summary=_summary(results, names, sets))

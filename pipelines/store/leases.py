@@ -97,12 +97,15 @@ def _in_force(facts: dict[str, Any]) -> bool:
         return False
     if not (isinstance(renewed, float) and math.isfinite(renewed)) or time.time() - renewed > EXPIRES_SECONDS:
         return False
-    if host != socket.gethostname():
-        return True
+    return host != socket.gethostname() or not process_is_gone(process)
+
+
+def process_is_gone(process: int) -> bool:
+    """Tell whether no process of this machine has this number (1 … MOST_PROCESSES)."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
-        return False
-    except PermissionError:  # it runs, and is another user's
         return True
-    return True
+    except PermissionError:  # it runs, and is another user's
+        return False
+    return False
