@@ -13,7 +13,7 @@ import socket
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import getpid
 from pathlib import Path
 from typing import TypeAlias
@@ -91,4 +91,5 @@ def _delete_left_behind(jobs: str) -> None:
     ours = re.compile(rf"blocks-{re.escape(socket.gethostname())}-(\d+)-[0-9a-f]+")
     for name in list_folders(jobs):
         if (match := ours.fullmatch(name)) and process_is_gone(int(match[1])):
-            delete_folder(join(jobs, name))
+            with suppress(FileNotFoundError):  # another build deletes it too
+                delete_folder(join(jobs, name))

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -132,11 +133,18 @@ def list_folders(url: str) -> list[str]:
 
 
 def sizes_under(url: str) -> dict[str, int]:
-    """Return the size of every file under a folder by its path in it; of none if there is no such folder."""
+    """Return the size of every file under a folder by its path in it; of none if there is no such folder.
+
+    Files that come or go meanwhile, as those of another process do while it writes, may be in it or not.
+    """
     if is_local(url):
-        base = Path(local_path(url))
-        files = (path for path in base.rglob("*") if path.is_file())
-        return {path.relative_to(base).as_posix(): path.stat().st_size for path in files}
+        base, sizes = Path(local_path(url)), {}
+        for folder, _, names in os.walk(base):
+            for file in (Path(folder) / name for name in names):
+                with suppress(FileNotFoundError):
+                    if stat.S_ISREG((status := file.stat()).st_mode):
+                        sizes[file.relative_to(base).as_posix()] = status.st_size
+        return sizes
     remote, path = filesystem(url)
     if not remote.isdir(path):
         return {}

@@ -4,10 +4,20 @@ import hashlib
 import os
 import re
 import sys
+import threading
 
 import pytest
 
-from pipelines.store.files import AtomicFile, StoreError, exists, link_or_copy, read_bytes, read_json, write_bytes
+from pipelines.store.files import (
+    AtomicFile,
+    StoreError,
+    exists,
+    link_or_copy,
+    read_bytes,
+    read_json,
+    sizes_under,
+    write_bytes,
+)
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -66,3 +76,22 @@ def test_a_device_or_pipe_is_not_replaced_by_a_file(tmp_path):
     with pytest.raises(StoreError, match=r"pipe: cannot be written \(it is there and is no regular file\)"):
         write_bytes(str(tmp_path / "pipe"), b"text")
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_files_that_another_process_makes_and_renames_meanwhile_do_not_end_a_listing(tmp_path):
+    write_bytes(str(tmp_path / "steady"), b"1234")
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            write_bytes(str(tmp_path / "folder" / "lease"), b"12")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(3000):
+            assert sizes_under(str(tmp_path))["steady"] == 4
+    finally:
+        stop.set()
+        writer.join()
+    assert sizes_under(str(tmp_path)) == {"steady": 4, "folder/lease": 2}
