@@ -5,9 +5,9 @@
 The pages are those of web_pages.py; ten times as many are the same pages ten times with other words, in files of equal
 size, so that no page is larger than before. The shards of documents are ten times as many too. The models are given.
 Each stage runs in a process of its own, in which everything before it is found in the store; its peak is the most
-that this process held, Python, libraries and models included. A stage without a shuffle is held to 30 % more at ten
-times the documents. The others send records or text between workers; in one process Beam's runner keeps what is sent
-in memory, on a cluster the shuffle service does.
+that this process held, Python, libraries and models included. A stage without a shuffle, or whose shuffle goes through
+files, is held to 30 % more at ten times the documents. The others send hashes and ids between workers; on one machine
+Beam's runner keeps what is sent in memory, on a cluster the shuffle service does.
 """
 
 from __future__ import annotations
@@ -31,13 +31,11 @@ FACTOR = 10
 GOAL = 1.3
 FILES = 2
 SHUFFLING = {
-    "extract": "sends text to its shard",
     "deduplicate": "sends packed hashes",
     "holdout": "sends 32 bytes a document",
     "sample": "sends 32 bytes a document",
-    "pack": "sends tokens to their shard",
 }
-"""The stages that group by key, and what travels."""
+"""The stages that send something through memory, and what."""
 
 
 def measure(folder: Path, part: str, shards: int, step: str) -> dict[str, Any]:
