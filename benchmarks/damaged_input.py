@@ -1,4 +1,4 @@
-"""What damaged input and a kill cost: documents kept and exit code of `glam` and of datatrove, on the same files.
+"""What damaged input costs: documents kept and exit code of `glam` and of datatrove, on the same files.
 
     python benchmarks/damaged_input.py [--json]
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from pipelines.store.hashing import KeyedHash
 from tests.faults.processes import DEADLINE_SECONDS, Limits, Run, release, start, wait
 from tests.faults.workplace import Row, Scenario, Workplace, build, bytes_of, require, require_told
 
@@ -42,6 +46,28 @@ PLACES = {
 }
 """Where a build is killed: a file of that path is complete and has not got its name yet."""
 CONNECTIONS = 4
+MARK = "GLAM_FAULTS_ROOM"
+"""A variable by which the processes of a job are known."""
+MOMENTS = 3
+"""How often a build is killed at a random moment."""
+KILL_SEED = 27
+"""Gives moments before half of the work: nobody knows to the second how many CPU seconds a build will take."""
+DIES_AT_WORK = """
+import os, signal, sys
+
+def die(event, arguments):
+    if event == "os.rename" and "/stages/tokenize/" in str(arguments[1]) and "WORKER_ID" in os.environ:
+        try:
+            os.open({mark!r}, os.O_CREAT | os.O_EXCL)
+        except FileExistsError:
+            return
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(die)
+"""
+"""What Python imports at its start: the first worker that has written a file of `tokenize`, and not yet named it, is
+killed.
+"""
 
 
 def killed(place: Workplace) -> dict[str, Row]:
@@ -66,26 +92,101 @@ def killed(place: Workplace) -> dict[str, Row]:
     }
 
 
+def killed_at_random(place: Workplace) -> Row:
+    """Kill one build after the other, each after a random share of the CPU seconds that are left to do; the last one
+    ends.
+    """
+    undisturbed, store = place.full.undisturbed, place.room("killed at random") / "store"
+    draw, shares, found = KeyedHash(KILL_SEED, "kill"), [], []
+    for number in range(MOMENTS):
+        left = sum(_cpu_seconds(place.full.store, store))
+        shares.append(draw(number.to_bytes(8, "little")) / 2**64)
+        run = build(place.full.config, store, limits=Limits(kill_after=shares[-1] * left))
+        require(run.exit_code == -signal.SIGKILL, f"not killed, exit code {run.exit_code}: {run.stderr}")
+        found.append(len(re.findall("found, not computed again", run.stderr)))
+    same = bytes_of(build(place.full.config, store)) == undisturbed
+    moments = ", then ".join(f"{share:.0%}" for share in shares)
+    return Row(
+        "kill -9 of the driver at random moments",
+        f"after {moments} of the CPU seconds that are left to do",
+        f"{', '.join(map(str, found))} finished stages found again",
+        run.exit_code,
+        run.message,
+        same,
+    )
+
+
+def _cpu_seconds(whole: Path, begun: Path) -> Iterator[float]:
+    """Yield what each stage of a store took that is not finished in another one."""
+    for manifest in whole.glob("stages/*/*/manifest.json"):
+        if not (begun / manifest.relative_to(whole)).exists():
+            yield json.loads(manifest.read_text())["side"]["cpu_seconds"]
+
+
 def worker_killed(place: Workplace) -> Row:
-    """A worker process of Beam's multi-processing runner is killed at work."""
+    """A worker process of Beam's multi-processing runner is killed when it has its connections, in extraction."""
     room = place.room("worker killed")
-    command = [sys.executable, "-m", "pipelines.extract", "--config", str(place.plain.config)]
-    command += ["--store", str(room / "store"), "--direct_num_workers=2"]
-    with (room / "stderr").open("w") as stderr:
-        driver = subprocess.Popen(command, cwd=ROOT, stderr=stderr, stdout=stderr)
+    with _job_of_two("extract", place.plain.config, room) as driver:
+        os.kill(_connected_worker(driver, room / "stderr"), signal.SIGKILL)
+    require(not list(room.glob("store/stages/*/*/manifest.json")), "a stage was finished")
+    return _worker_row("kill -9 of a worker process", "one of two workers, in extraction", driver, place, room)
+
+
+def worker_killed_at_work(place: Workplace) -> Row:
+    """A worker process is killed when it has written a shard of tokens and not named it."""
+    assert place.plain.undisturbed
+    room = place.room("worker killed at work")
+    shutil.copytree(place.plain.store, room / "store")
+    for later in ("tokenize", "account", "pack", "pack_heldout"):
+        shutil.rmtree(room / "store" / "stages" / later)
+    (room / "sitecustomize.py").write_text(DIES_AT_WORK.format(mark=str(room / "died")))
+    with _job_of_two("tokenize", place.plain.config, room) as driver:
+        pass
+    require((room / "died").exists(), f"no worker wrote a file: {(room / 'stderr').read_text()}")
+    require(list(room.glob("store/stages/tokenize/*/decisions/*/.*.tmp")), "it was not at work")
+    require(not list(room.glob("store/stages/tokenize/*/manifest.json")), "the stage was finished")
+    injected = "one of two workers, in tokenize, when a shard is written and not yet named"
+    return _worker_row("kill -9 of a worker process at work", injected, driver, place, room)
+
+
+@contextlib.contextmanager
+def _job_of_two(job: str, config: Path, room: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a job alone with two worker processes, and wait for its end when the context closes.
+
+    Python imports what is in `room` first; what the job tells goes into `stderr` there.
+    """
+    command = [sys.executable, "-m", f"pipelines.{job}", "--config", str(config), "--store", str(room / "store")]
+    path = os.pathsep.join([str(room), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, MARK: str(room)}
+    with (room / "stderr").open("w") as told:
+        driver = subprocess.Popen(
+            [*command, "--direct_num_workers=2"], cwd=ROOT, stderr=told, stdout=told, env=environment
+        )
     try:
-        worker = _connected_worker(driver, room / "stderr")
-        os.kill(worker, signal.SIGKILL)
-        exit_code = driver.wait(DEADLINE_SECONDS)
+        yield driver
+        driver.wait(DEADLINE_SECONDS)
     finally:
         driver.kill()
-    run = Run(exit_code, (room / "stderr").read_text(), None, None)
-    require_told(run, 1, "error: extract: a worker process was ended by SIGKILL", "run the same command again")
-    require(not _descendants(driver.pid), "a worker lives on")
-    require(not list(room.glob("store/stages/*/*/manifest.json")), "a stage was finished")
+
+
+def _worker_row(fault: str, injected: str, driver: subprocess.Popen[bytes], place: Workplace, room: Path) -> Row:
+    """Check how a job ended of which a worker was killed, and go on."""
+    run = Run(driver.wait(), (room / "stderr").read_text(), None, None)
+    require_told(run, 1, r"error: \w+: a worker process was ended by SIGKILL", "run the same command again")
+    require(not _living(room), "a worker lives on")
     same = bytes_of(build(place.plain.config, room / "store")) == place.plain.undisturbed
     happened = "the job ends, no manifest, the other worker ends too"
-    return Row("kill -9 of a worker process", "one of two workers, in extraction", happened, 1, run.message, same)
+    return Row(fault, injected, happened, run.exit_code, run.message, same)
+
+
+def _living(room: Path) -> list[str]:
+    """Return the processes that live of a job started in `room`, its workers among them, whoever their parent is."""
+    found, mark = [], f"{MARK}={room}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(folder.name)
+    return found
 
 
 def _sockets(process: int) -> int:
@@ -109,17 +210,13 @@ def _connected_worker(driver: subprocess.Popen[bytes], stderr: Path) -> int:
     raise TimeoutError(f"no worker came up: {stderr.read_text()}")
 
 
-def _descendants(pid: int) -> dict[int, str]:
-    """Return the commands of the living processes below one by process id."""
-    found = {}
+def _descendants(pid: int) -> set[int]:
+    """Return the ids of the living processes below one."""
+    found = set()
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            command = (folder / "cmdline").read_text().replace("\0", " ")
-        except OSError:
-            continue
-        if parent == pid:
-            found |= {int(folder.name): command} | _descendants(int(folder.name))
+        with contextlib.suppress(OSError):
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                found |= {int(folder.name)} | _descendants(int(folder.name))
     return found
 
 
@@ -155,6 +252,8 @@ def _one(name: str, place: Workplace) -> Row:
 
 SCENARIOS: dict[str, Scenario] = {
     **{f"kill -9 of the driver {name}": partial(_one, name) for name in PLACES},
+    "kill -9 of the driver at random moments": killed_at_random,
     "kill -9 of a worker process": worker_killed,
+    "kill -9 of a worker process at work": worker_killed_at_work,
     "two builds at once": two_builds,
 }

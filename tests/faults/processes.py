@@ -59,12 +59,14 @@ class Limits:
     Attributes:
         kill_at: kill -9 it when it is about to give a file whose path matches this pattern its final name.
         hold_at: stop it there instead, the first time, until `release` lets it go on.
+        kill_after: kill -9 it when it has used so many CPU seconds, wherever it is.
         user: number of the user that it becomes.
         file_bytes: no file may become larger.
     """
 
     kill_at: str | None = None
     hold_at: str | None = None
+    kill_after: float | None = None
     user: int | None = None
     file_bytes: int | None = None
 
@@ -144,6 +146,9 @@ def _limit(limits: Limits) -> None:
         _signal_at(limits.kill_at, signal.SIGKILL)
     if limits.hold_at is not None:
         _signal_at(limits.hold_at, signal.SIGSTOP)
+    if limits.kill_after is not None:
+        signal.signal(signal.SIGPROF, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        signal.setitimer(signal.ITIMER_PROF, limits.kill_after)
 
 
 def _signal_at(pattern: str, number: signal.Signals) -> None:
