@@ -36,6 +36,7 @@ BENCHMARKS = (
     "training_step",
     "evaluation",
     "damaged_input",
+    "answers",
 )
 """The scripts in the order of the data's way."""
 
