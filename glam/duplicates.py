@@ -23,7 +23,7 @@ HUNKS_SHOWN = 12
 
 def duplicates(
     reference: Annotated[str, typer.Argument(metavar="ID", help="Id of a version, a unique prefix of it, or a name.")],
-    of: Annotated[str, typer.Option("--of", help="URL or native key of a document, or the beginning of its id.")],
+    of: Annotated[str, typer.Option("--of", help="URL, native key, beginning of the id, or FILE:OFFSET.")],
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -70,6 +70,8 @@ def explain_duplicates(reference: str, of: str, store: str) -> dict[str, Any]:
 
 def not_found(documents: VersionDocuments, of: str) -> str:
     """Say that there is no such document, what comes near it, and what extraction left out."""
+    if told := documents.tell_place(of):
+        return f"{of}: {told}"
     like = " or ".join(documents.like(of))
     meant = f"; did you mean {like}?" if like else "."
     left_out: dict[str, int] = {}
@@ -80,7 +82,8 @@ def not_found(documents: VersionDocuments, of: str) -> str:
     reasons = ", ".join(f"{name} {number:,}" for name, number in sorted(left_out.items()) if number)
     return (
         f"{of}: no document of version {documents.version.name} has this URL, native key or id{meant} "
-        f"A record that extraction skips or quarantines makes no document (here: {reasons or 'none'})"
+        f"A record that extraction skips or quarantines makes no document (here: {reasons or 'none'}); "
+        "`glam explain` tells of it, by its URL or FILE:OFFSET"
     )
 
 

@@ -20,7 +20,11 @@ _Training = tuple[int, Mapping[str, float]]
 def explain(
     reference: Annotated[str, typer.Argument(metavar="ID", help="Id of a version, a unique prefix of it, or a name.")],
     document: Annotated[
-        str, typer.Argument(metavar="DOC", help="URL or native key of a document, or the beginning of its id.")
+        str,
+        typer.Argument(
+            metavar="DOC",
+            help="URL or native key of a document, the beginning of its id, or FILE:OFFSET, where its record begins.",
+        ),
     ],
     budget: Annotated[
         str | None, typer.Option("--budget", help="Also tell the epochs of a training of so many tokens, e.g. 600B.")
@@ -32,8 +36,9 @@ def explain(
     """Tell every verdict on a document in order: file and record, duplicate of what, hold-out, contamination, score
     and the words behind it, its Pareto draw, component and epochs, shard and records.
 
-    A document that was dropped is told up to the job that dropped it; a record that gave no document, why. Exits with
-    1 when nothing is known of DOC.
+    A document that was dropped is told up to the job that dropped it; a record that gave no document, why. A record
+    without a name goes by its place, as quarantine.jsonl and this command tell it. Exits with 1 when nothing is known
+    of DOC.
 
     Example: glam explain filtered http://example.com/page.html --store store
     """
@@ -62,7 +67,8 @@ def explain_reference(reference: str, document: str, store: str, budget: str | N
     documents = VersionDocuments(store, version)
     explainer = Explainer(store, documents, features)
     explained = [explainer.explain(place) for place in documents.find(document)]
-    left_out = [] if explained else documents.left_out(document)
+    by_id = any(entry["id"].startswith(document.lower()) for entry in explained)
+    left_out = [] if by_id else documents.left_out(document)
     if not explained and not left_out:
         raise GlamError(not_found(documents, document))
     for entry in explained:

@@ -12,7 +12,7 @@ FILES_SHOWN = 3
 
 
 def print_explanation(answer: Mapping[str, Any]) -> None:
-    """Print every document, or every record that gave none."""
+    """Print every document, and every record that gave none."""
     for document in answer["documents"]:
         print(f"{document['id']}  {document['source']}  {document['url'] or document['native_key']}".rstrip())
         if document["title"]:
@@ -22,7 +22,8 @@ def print_explanation(answer: Mapping[str, Any]) -> None:
                 print(f"  {'' if number else step['step']:<{LABEL_WIDTH}}{line}")
         print(f"  = {_conclusion(document)}")
     for record in answer["left_out"]:
-        print(f"{record['native_key']}  {record['source']}: no document; the record was left out as {record['reason']}")
+        name = record["native_key"] or f"{record['file']}:{record['offset']}"
+        print(f"{name}  {record['source']}: no document; the record was left out as {record['reason']}")
         print(f"  {'extract':<{LABEL_WIDTH}}{record['file']}, offset {record['offset']:,}")
         if record["detail"]:
             print(f"  {'':<{LABEL_WIDTH}}quarantined: {record['detail']}")

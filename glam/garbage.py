@@ -44,8 +44,9 @@ def collect_garbage(store: str, wanted: bool, superseded: bool, keep: list[str])
     """Return what `glam gc --json` prints, after deleting what it lists if that is `wanted`."""
     from contextlib import nullcontext
 
-    from pipelines.store.garbage import delete, find_garbage, freed_bytes, require_store
+    from pipelines.store.garbage import delete, find_garbage, freed_bytes
     from pipelines.store.leases import lease
+    from pipelines.store.presence import require_store
 
     require_store(store)  # before a lease makes one of it
     with lease(store, "clean") if wanted else nullcontext():

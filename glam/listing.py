@@ -49,10 +49,16 @@ def show_version(
 
 
 def describe_store(store: str) -> dict[str, Any]:
-    """Return what `glam list --json` prints."""
+    """Return what `glam list --json` prints.
+
+    Raises:
+        StoreError: when there is no store.
+    """
+    from pipelines.store.presence import require_store
     from pipelines.store.references import references
     from pipelines.store.versions import list_versions
 
+    require_store(store)
     versions = [
         {
             "id": version.id,

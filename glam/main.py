@@ -31,6 +31,7 @@ from glam.sources import sources
 from glam.trace import trace
 from glam.verification import verify
 from pipelines.store.errors import INTERRUPTED, errors_told
+from pipelines.store.presence import silence_told
 
 app = typer.Typer(
     name="glam",
@@ -238,7 +239,7 @@ app.add_typer(quality_app)
 def main() -> None:
     """Run the command; an error meant for the user is printed without a stack trace."""
     logging.getLogger().setLevel(logging.ERROR)  # libraries warn at import about what is not used here
-    with errors_told():
+    with errors_told(), silence_told():
         try:
             app()
         except SystemExit as end:

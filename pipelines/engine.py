@@ -33,6 +33,7 @@ from pipelines.flink_job import FlinkJob
 from pipelines.progress import Display, SilentDisplay, Watch
 from pipelines.store.errors import GlamError
 from pipelines.store.files import open_read, read_bytes, write_bytes
+from pipelines.store.presence import silence
 from pipelines.worker_process import deaths_told
 
 LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner")
@@ -139,8 +140,8 @@ class Engine:
             last = lines[-1] if lines else type(error).__name__
             if last.startswith("KeyboardInterrupt"):
                 raise KeyboardInterrupt from None
-            if deaths:
-                raise EngineError(f"{label}: {deaths[0]}") from error
+            if told := (deaths[0] if deaths else silence(last)):
+                raise EngineError(f"{label}: {told}") from error
             raise EngineError(f"{label}: {_without_beam(last)} (GLAM_TRACEBACK=1 shows the stack trace)") from error
         if state not in (None, "DONE"):
             raise EngineError(f"the job {label!r} ended in state {state}; the runner's log says why")

@@ -10,6 +10,7 @@ import logging
 import os
 
 from pipelines.store.errors import errors_told
+from pipelines.store.presence import silence_told
 
 
 def main(job: str, arguments: list[str] | None = None) -> None:
@@ -30,6 +31,6 @@ def main(job: str, arguments: list[str] | None = None) -> None:
     from pipelines.config import load_corpus_config
     from pipelines.progress import TerminalDisplay
 
-    with errors_told():
+    with errors_told(), silence_told():
         config = load_corpus_config(known.config, known.set)
         build(config, known.store, beam_options, TerminalDisplay(), until=job)

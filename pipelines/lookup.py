@@ -1,7 +1,8 @@
 """Finding single documents of a dataset version, and what was decided of them, from the files of its stages.
 
-In: a version of a store; a URL, a native key or the beginning of a document id. Out: places (source, shard, row), and
-the columns asked for at a place. Only the columns needed are read: an id names its shard, and a row its row group.
+In: a version of a store; a URL, a native key, the beginning of a document id, or FILE:OFFSET, the place of its record.
+Out: places (source, shard, row), and the columns asked for at a place. Only the columns needed are read: an id names
+its shard, and a row its row group.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.documents import DECISION_SCHEMAS, ROW_GROUP_ROWS, damaged, read_batches, read_table
+from pipelines.documents import (
+    DECISION_SCHEMAS,
+    LEFT_OUT_SCHEMA,
+    PROVENANCE_SCHEMA,
+    ROW_GROUP_ROWS,
+    damaged,
+    read_batches,
+    read_table,
+)
+from pipelines.record_places import RecordPlace, files_called, known_records, like_file, tell_file
 from pipelines.store.errors import GlamError
 from pipelines.store.files import StoreError, join, open_read
 from pipelines.store.hashing import DIGEST_BYTES, part_name, shard_of
@@ -31,6 +41,7 @@ LEAST_DIGITS = 6
 _SHARD_DIGITS = 16
 _THREADS = 8
 _MOST_COMPARED = 5000
+_SIDE_SCHEMAS = {"provenance": PROVENANCE_SCHEMA, "left_out": LEFT_OUT_SCHEMA}
 
 
 @dataclass(frozen=True, order=True)
@@ -99,31 +110,48 @@ class VersionDocuments:
         yield from read_batches(self._document_url(source, shard), columns, urls)
 
     def left_out(self, reference: str) -> list[dict[str, Any]]:
-        """Return the records that gave no document and whose native key is `reference` or begins with its words.
+        """Return the records that gave no document and whose native key is `reference` or begins with its words, or
+        that begin there, if it has the form FILE:OFFSET.
 
         A record's native key may go on after its URL, as in WARC files with the date.
         """
+        place = RecordPlace.parse(reference)
 
         def read(shard: tuple[str, int]) -> list[dict[str, Any]]:
-            source, number = shard
-            path = f"left_out/{self._part(source, number)}"
-            side = self._sources[source].manifest["side"]["files"]
-            if not any(file["path"] == path and file["rows"] for file in side):
-                return []
-            table = read_table(join(self._sources[source].url, path))
+            table = self._side("left_out", *shard)
             key = table["native_key"]
-            rows = table.filter(pc.or_(pc.equal(key, reference), pc.starts_with(key, f"{reference} ")))
-            return [{"source": source, **row} for row in rows.to_pylist()]
+            wanted = pc.or_(pc.equal(key, reference), pc.starts_with(key, f"{reference} "))
+            if place and (files := files_called(self._sources[shard[0]], place.file)):
+                wanted = pc.or_(wanted, place.rows(table, files))
+            return [{"source": shard[0], **row} for row in table.filter(wanted).to_pylist()]
 
         with ThreadPoolExecutor(_THREADS) as pool:
             return [row for rows in pool.map(read, self.shards()) for row in rows]
 
     def provenance(self, place: Place) -> list[dict[str, Any]]:
         """Return file and offset of every copy of a document."""
-        url = join(self._sources[place.source].url, "provenance", self._part(place.source, place.shard))
-        table = read_table(url)
+        table = self._side("provenance", place.source, place.shard)
         rows = table.filter(pc.equal(table["id"], pa.scalar(place.id, table.schema.field("id").type)))
         return rows.select(["file", "offset"]).to_pylist()
+
+    def tell_place(self, reference: str) -> str | None:
+        """Say what is next to FILE:OFFSET where no record begins, or what FILE holds; None where it names no file."""
+        place = RecordPlace.parse(reference)
+        name, offset = place or (reference, None)
+        for source, stage in self.sources.items():
+            for path in files_called(stage, name):
+                tables = {kind: [self._side(kind, *shard) for shard in self.shards([source])] for kind in _SIDE_SCHEMAS}
+                return tell_file(stage, path, offset, known_records(path, **tables))
+        near = like_file(self._sources.values(), name) if place else []
+        return f"no input file is called {name}; did you mean {' or '.join(near)}?" if near else None
+
+    def _side(self, kind: str, source: str, shard: int) -> pa.Table:
+        """Return a shard of a side table of extraction: `provenance` or `left_out`."""
+        path = f"{kind}/{self._part(source, shard)}"
+        side = self._sources[source].manifest["side"]["files"]
+        if not any(file["path"] == path and file["rows"] for file in side):
+            return _SIDE_SCHEMAS[kind].empty_table()
+        return read_table(join(self._sources[source].url, path))
 
     def places_of(self, ids: Iterable[bytes], sources: Iterable[str]) -> dict[bytes, Place]:
         """Return where documents of some sources are, by id; one that is in none of them is left out."""
@@ -141,21 +169,37 @@ class VersionDocuments:
         return found
 
     def find(self, reference: str) -> list[Place]:
-        """Return the documents whose URL or native key is `reference`, or whose id begins with it; sorted.
+        """Return the documents whose URL or native key is `reference`, or whose id begins with it, or whose record
+        begins there, if it has the form FILE:OFFSET; sorted.
 
         Raises:
             GlamError: when `reference` is empty, as the native key of many documents is.
         """
         if not reference:
-            raise GlamError("an empty name names no document; give a URL, a native key or the beginning of an id")
-        by_address = self._search(
+            raise GlamError(
+                "an empty name names no document; give a URL, a native key, the beginning of an id, or FILE:OFFSET"
+            )
+        digits = reference.lower()
+        whole = self._find_id(digits) if len(digits) == 2 * DIGEST_BYTES else []  # it names its shard: little is read
+        return whole or self._find_named(reference) or self._find_id(digits) or self._find_at(reference)
+
+    def _find_named(self, reference: str) -> list[Place]:
+        return self._search(
             self.shards(),
             ("url", "native_key"),
             lambda table: pc.or_kleene(
                 pc.fill_null(pc.equal(table["url"], reference), False), pc.equal(table["native_key"], reference)
             ),
         )
-        return by_address or self._find_id(reference.lower())
+
+    def _find_at(self, reference: str) -> list[Place]:
+        place, found = RecordPlace.parse(reference), list[Place]()
+        for source, stage in self.sources.items():
+            if place and (files := files_called(stage, place.file)):
+                tables = (self._side("provenance", *shard) for shard in self.shards([source]))
+                ids = {row for table in tables for row in table.filter(place.rows(table, files))["id"].to_pylist()}
+                found += self.places_of(ids, [source]).values()
+        return sorted(found)
 
     def _find_id(self, digits: str) -> list[Place]:
         if not LEAST_DIGITS <= len(digits) <= 2 * DIGEST_BYTES or set(digits) - set("0123456789abcdef"):

@@ -20,7 +20,6 @@ from pipelines.store.files import (
     delete_file,
     delete_folder,
     exists,
-    is_folder,
     is_local,
     join,
     list_folders,
@@ -35,8 +34,6 @@ from pipelines.store.versions import Version, find_version, list_versions
 
 _TEMPORARY = re.compile(r"\..+\.tmp$")
 """What a file is called while it is written (`files.AtomicFile`)."""
-_FOLDERS = ("stages", "versions", "leases")
-"""A folder with one of these is a store: a build makes the last one first."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +56,6 @@ class Garbage:
     def bytes(self) -> int:
         """Size of all its files."""
         return sum(self.sizes.values())
-
-
-def require_store(store_url: str) -> None:
-    """Refuse a folder that is not there, or that no build ever wrote into.
-
-    Raises:
-        StoreError: with the folder and the remedy.
-    """
-    if not any(is_folder(join(store_url, name)) for name in _FOLDERS):
-        raise StoreError(f"{store_url}: is no store: it has none of {', '.join(_FOLDERS)}; name a store with --store")
 
 
 def find_garbage(store_url: str, superseded: bool = False, keep: Collection[str] = ()) -> list[Garbage]:

@@ -62,7 +62,7 @@ def lease(store_url: str, kind: Kind) -> Iterator[None]:
 
 def _renew(url: str, facts: dict[str, Any], stop: threading.Event) -> None:
     while not stop.wait(RENEWED_SECONDS):
-        with suppress(OSError, StoreError):  # the work itself will tell what is wrong with the store
+        with suppress(Exception):  # the work itself will tell what is wrong with the store, whatever its client raises
             write_json(url, facts | {"renewed": time.time()})
 
 

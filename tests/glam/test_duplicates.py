@@ -87,6 +87,22 @@ def test_a_near_duplicate_is_told_with_what_stays_how_similar_and_what_differs(s
     assert hunks[-1]["added"].endswith("a few words more")
 
 
+def test_explain_names_of_what_a_document_is_a_duplicate(store: str) -> None:
+    entry = told(store, "http://edited.example/")
+    done = CliRunner().invoke(app, ["explain", "all", "http://edited.example/", "--store", store, "--json"])
+    (document,) = json.loads(done.stdout.splitlines()[-1])["documents"]
+    extract, deduplicate = document["steps"]
+    assert [copy["file"].rpartition("/")[2] for copy in extract["copies"]] == ["pages.jsonl"]
+    assert (document["verdict"], document["dropped_at"]) == ("near_duplicate", "deduplicate")
+    assert {name: deduplicate["duplicate_of"][name] for name in ("id", "url")} == {
+        name: entry["kept"][name] for name in ("id", "url")
+    }
+    assert (deduplicate["jaccard"], deduplicate["cluster"]) == (entry["jaccard"], entry["cluster"])
+    said = CliRunner().invoke(app, ["explain", "all", "http://edited.example/", "--store", store]).stdout
+    named = f"near_duplicate of {entry['kept']['id']}  pages  http://longer.example/, Jaccard {entry['jaccard']:.4f}"
+    assert f"  deduplicate   {named}\n  = dropped by deduplicate: near_duplicate" in said
+
+
 def test_people_read_the_same_in_words(store: str) -> None:
     said = glam(store, "http://edited.example/").stdout
     entry = told(store, "http://edited.example/")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,15 +10,17 @@ from pathlib import Path
 import pytest
 from building import copy_store
 
+from pipelines import lookup
+from pipelines.documents import read_table
 from pipelines.lookup import VersionDocuments
 from pipelines.store.errors import GlamError
 from pipelines.store.files import write_bytes
+from pipelines.store.hashing import part_name, shard_of
 from tests.glam.running import answer, run
 from trainer.config import TrainingConfig
 from trainer.data import TrainingData
 from trainer.run_folder import open_run
 
-MOST_SECONDS = 5
 ROOT = Path(__file__).resolve().parents[2]
 EVENT = {"number": 1, "reason": "spike", "step": 7, "to_step": 5, "passed": 2, "deviations": 9.0}
 
@@ -112,31 +113,21 @@ def test_a_step_is_traced_to_its_documents_through_a_roll_back(small_build, stor
         run("trace", training, "--store", store)
 
 
-def cpu_seconds(*arguments):
-    """Run `glam` as a process of its own; return its CPU seconds and what it printed."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "glam", *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    with process.stdout as stdout:
-        said = stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, said
-    return used.ru_utime + used.ru_stime, said
-
-
-def test_an_answer_takes_less_than_five_seconds_of_cpu_time(small_build, store, training):
+def test_an_id_names_its_shard_and_no_other_documents_are_read(small_build, store, monkeypatch):
     identifier, url = an_id(small_build, ("sample", "keep"), True)
-    shard = small_build[0].versions["filtered"].manifest["components"]["web"]["shards"][0]
-    for command, expected in (
-        (("explain", "filtered", identifier), identifier),
-        (("explain", "filtered", url), url),
-        (("trace", training, "--step", 6), "update 6 reads batch 7"),
-        (("trace", "filtered", "--shard", shard, "--record", 3), shard),
-    ):
-        seconds, said = cpu_seconds(*command, "--store", store)
-        assert expected in said
-        assert seconds < MOST_SECONDS, command
+    read = []
+    monkeypatch.setattr(lookup, "read_table", lambda path, *columns: read.append(path) or read_table(path, *columns))
+
+    def tables_read(document):
+        read.clear()
+        assert answer("explain", "filtered", document, "--store", store)["documents"][0]["id"] == identifier
+        return {
+            (kind, path.name) for path in map(Path, read) for kind in ("documents", "left_out") if kind in path.parts
+        }
+
+    names = [part_name(number, 2, ".parquet") for number in range(2)]
+    assert tables_read(identifier) == {("documents", names[shard_of(bytes.fromhex(identifier), 2)])}
+    assert {("documents", name) for name in names} < tables_read(url)
 
 
 def test_neither_beam_nor_jax_nor_tensorflow_is_loaded(small_build, store, training):

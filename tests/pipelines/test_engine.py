@@ -8,7 +8,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from pipelines.engine import Engine
+from pipelines.engine import Engine, EngineError
 from pipelines.job_progress import NAME, report
 
 
@@ -28,6 +28,17 @@ def test_what_workers_report_is_a_counter_at_the_end(options):
         _ = pipeline | beam.Create([3, 4, 5]) | beam.Reshuffle() | beam.ParDo(Count())
 
     assert Engine(options).run("count", build, 12, "documents")[NAME] == 12
+
+
+def test_an_object_store_that_does_not_answer_a_worker_is_told_with_the_remedy():
+    def ask(url):
+        raise RuntimeError(f'Could not connect to the endpoint URL: "{url}"')
+
+    def build(pipeline):
+        _ = pipeline | beam.Create(["http://127.0.0.1:9/corpora/store/part"]) | beam.Map(ask)
+
+    with pytest.raises(EngineError, match=r"extract: s3://corpora/store/part: the object store at .* does not answer"):
+        Engine().run("extract", build)
 
 
 def test_jobs_that_run_elsewhere_have_names_that_no_other_has():

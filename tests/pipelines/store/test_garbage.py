@@ -216,8 +216,18 @@ def test_the_lease_of_a_killed_build_counts_for_nothing(tmp_path):
             pass
 
 
-def test_a_lease_is_renewed_while_it_is_held(tmp_path, monkeypatch):
+def test_a_lease_is_renewed_while_it_is_held_though_a_renewal_fails(tmp_path, monkeypatch):
+    """Whatever the client of an object store raises."""
     monkeypatch.setattr(leases, "RENEWED_SECONDS", 0.01)
+    written = []
+
+    def write(url, facts):
+        written.append(url)
+        if len(written) == 2:
+            raise RuntimeError("no answer")
+        write_json(url, facts)
+
+    monkeypatch.setattr(leases, "write_json", write)
     with lease(str(tmp_path), "build"):
         (first,) = holders(str(tmp_path), "build")
         deadline = time.monotonic() + 60
