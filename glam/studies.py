@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from glam.study_tables import bill_table, plan_table, saving_table, verdict_table
+from glam.study_tables import bill_table, fine_tuning_table, plan_table, saving_table, verdict_table
 from glam.tables import stage_table
 from pipelines.progress import TerminalDisplay
 from pipelines.store.files import join
@@ -51,6 +51,7 @@ def run(
     bill_table(study)
     verdict_table(study)
     saving_table(study)
+    fine_tuning_table(study)
     shown = Path(report or source).resolve()
     display.say(f"report: {shown}")
     return verdicts(study) | {"path": folder, "report": str(shown)}

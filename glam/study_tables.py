@@ -43,7 +43,8 @@ def plan_table(plan: Mapping[str, Any], store: str) -> None:
 
 
 def _searched(plan: Mapping[str, Any]) -> str:
-    return f" and {plan['search_runs']} of the search" if plan["search_runs"] else ""
+    searched = f" and {plan['search_runs']} of the search" if plan["search_runs"] else ""
+    return searched + (f" and {plan['fine_tunings']} fine-tunings" if plan["fine_tunings"] else "")
 
 
 def bill_table(study: Mapping[str, Any]) -> None:
@@ -76,6 +77,26 @@ def verdict_table(study: Mapping[str, Any]) -> None:
             figures = (_signed(result[name]) for name in ("difference", "low", "high"))
             table.add_row(result["domain"], *figures, result["verdict"])
         _print(table)
+
+
+def fine_tuning_table(study: Mapping[str, Any]) -> None:
+    """Print the accuracies of arms before and after fine-tuning, and what may be said of their differences."""
+    tuning = study.get("fine_tuning")
+    if tuning is None:
+        return
+    table = _table(
+        "Accuracy of what was held out of fine-tuning", ("arm", "task", "before", "after", "gain", "low", "high"), 2
+    )
+    for row in tuning["arms"]:
+        gain = row["gain"]
+        scores = (f"{row[stage]['score']:.1f}" for stage in ("before", "after"))
+        ends = ("-" if gain[name] is None else f"{gain[name]:+.1f}" for name in ("score", "low", "high"))
+        table.add_row(row["arm"], row["task"], *scores, *ends)
+    _print(table)
+    for comparison in tuning["comparisons"]:
+        for result in comparison["results"]:
+            what = f"{comparison['a']} against {comparison['b']}, {result['task']}, {result['stage']}"
+            say(f"{what}: {result['verdict']}")
 
 
 def saving_table(study: Mapping[str, Any]) -> None:

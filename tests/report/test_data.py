@@ -64,7 +64,7 @@ def test_the_bill_adds_up(data):
     bill = data["bill"]
     rows = bill["stages"] + bill["runs"]
     assert bill["total"]["cpu_seconds"] == pytest.approx(sum(row["cpu_seconds"] for row in rows))
-    assert bill["total"]["flops"] == 9 * (957_087_744_000 + 162_000_000_000) + 3 * 10**12
+    assert bill["total"]["flops"] == 9 * (957_087_744_000 + 162_000_000_000 + 2 * 10**11) + 3 * 10**12
 
 
 def test_the_bill_of_an_arm_is_what_it_would_cost_alone(data):
@@ -77,14 +77,70 @@ def test_the_bill_of_an_arm_is_what_it_would_cost_alone(data):
         "tokenizing",
         "search",
         "training",
+        "fine-tuning",
         "evaluation",
         "all",
     ]
     *works, total = rows
     for figure in ("seconds", "cpu_seconds", "flops", "bytes", "joules"):
         assert total[figure] == pytest.approx(sum(row[figure] for row in works))
-    assert total["joules"] == pytest.approx(bill["watts"] * total["cpu_seconds"])
     assert rows[0]["bytes"] == sum(row["bytes"] for row in bill["stages"] if row["stage"] == "extract")
+
+
+def test_the_classifier_is_charged_to_what_it_scored_and_a_version_of_all_pages_pays_for_no_filter(data):
+    bill = data["bill"]
+    assert [row["stage"] for row in bill["stages"]].count("classifier") == 1
+    filtering = {row["arm"]: row for row in bill["arms"] if row["work"] == "filtering"}
+    assert set(filtering) == {"filtered", "random"}
+    stages = [row for row in bill["stages"] if row["stage"] in ("classifier", "quality", "sample")]
+    assert filtering["filtered"]["bytes"] == sum(row["bytes"] for row in stages)
+
+
+def test_energy_is_what_counters_told_and_else_so_many_watts_a_core(data):
+    rows = {row["work"]: row for row in data["bill"]["arms"] if row["arm"] == "filtered"}
+    assert data["bill"]["watts"] == 10.0
+    assert rows["training"]["joules"] == pytest.approx(10 * rows["training"]["cpu_seconds"])
+    assert rows["training"]["measured"] == 0
+    assert rows["fine-tuning"]["joules"] == pytest.approx(2 * 150 + 10 * 11.5)  # the third run was not measured
+    assert rows["fine-tuning"]["measured"] == 300
+    assert rows["evaluation"]["measured"] == 3 * 40
+    html = " ".join(render(data).split())
+    assert "1.26 kJ by the machine’s counters" in html
+    assert "CPU seconds at 10.0 W a busy core." in html
+
+
+def test_steps_of_the_corpus_are_charged_at_the_watts_of_the_measured_trainings(study, store):
+    def measured(arm):
+        return arm | {"runs": [run | {"joules": 4 * run["cpu_seconds"]} for run in arm["runs"]]}
+
+    bill = study_report(study | {"arms": [measured(arm) for arm in study["arms"]]}, str(store))["bill"]
+    assert (bill["watts"], bill["watts_measured"]) == (pytest.approx(4), True)
+    row = next(row for row in bill["arms"] if row["work"] == "extraction")
+    assert row["joules"] == pytest.approx(4 * row["cpu_seconds"])
+    assert row["measured"] == 0
+
+
+def test_a_gpus_counter_is_charged_where_it_was_read(study, store):
+    def measured(arm):
+        runs = [
+            run | {"joules": 5000.0, "evaluation": run["evaluation"] | {"joules": 100.0}, "seed": run["seed"]}
+            for run in arm["runs"]
+        ]
+        return arm | {"runs": runs}
+
+    on_gpu = study | {"machine": study["machine"] | {"backend": "gpu"}, "search": None, "fine_tuning": None}
+    bill = study_report(on_gpu | {"arms": [measured(arm) for arm in study["arms"]]}, str(store))["bill"]
+    row = next(row for row in bill["arms"] if row["work"] == "training")
+    assert row["joules"] == row["measured"] == 15_000
+    assert bill["watts"] == 10.0  # a GPU's joules say nothing of a core
+
+
+def test_fine_tuning_stands_in_the_verdict_and_in_a_section_of_its_own(data, study, store):
+    html = " ".join(render(data).split())
+    assert "Fine-tuned on sciq: not distinguishable (would need about 9 seeds)." in html
+    assert "SciQ (sciq)" in html
+    without = {key: value for key, value in study.items() if key != "fine_tuning"}
+    assert 'id="fine-tuning"' not in render(study_report(without, str(store)))
 
 
 def test_what_a_gpu_draws_is_not_made_up(study, store):

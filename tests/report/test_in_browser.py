@@ -6,6 +6,7 @@ SECTIONS = [
     "verdict",
     "comparison",
     "savings",
+    "fine-tuning",
     "corpus",
     "scores",
     "mixture",

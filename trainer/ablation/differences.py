@@ -14,7 +14,8 @@ from typing import Any
 from pipelines.difference import configuration_changes
 from pipelines.store.errors import GlamError
 from pipelines.store.versions import Version
-from trainer.ablation.study import Arm, Comparison, LoadedStudy
+from trainer.ablation.study import LoadedStudy
+from trainer.ablation.study_parts import Arm, Comparison
 from trainer.config import TrainingConfig
 
 HELD_OUT, TOKENIZER, WEIGHTS = "held-out text", "tokenizer", "weights"

@@ -7,7 +7,8 @@ from typing import Any
 from pipelines.store.repetition import plan_repetition
 from trainer.ablation.differences import check_configurations, declared, training_differences
 from trainer.ablation.statistics import detectable_effect
-from trainer.ablation.study import Comparison, LoadedStudy, Slice
+from trainer.ablation.study import LoadedStudy
+from trainer.ablation.study_parts import Comparison, Slice
 from trainer.accounting import cost
 from trainer.pod.topology import parse_topology
 
@@ -17,12 +18,12 @@ def plan(loaded: LoadedStudy) -> dict[str, Any]:
 
     Returns:
         {study, question, arms: [{name, version, parameters, active, steps, tokens, flops, epochs}], comparisons,
-        savings, seeds, runs, search_runs, tokens, flops, chips, days, detectable_effect, seed_deviation}: tokens and
-        FLOPs of training, over all seeds, in the totals of the search too; epochs of one run by component, null where
-        nobody says how many tokens there are; chips of the slice and days that all runs take on it, one after the other
-        (null without one); the smallest difference (bits per byte) that the seeds tell with a power of 0.8 if
-        differences vary by `seed_deviation`. A comparison has the keys in which its trainings differ and what may
-        differ at all.
+        savings, seeds, runs, search_runs, fine_tunings, tokens, flops, chips, days, detectable_effect, seed_deviation}:
+        tokens and FLOPs of training, over all seeds, in the totals of search and fine-tuning too; epochs of one run by
+        component, null where nobody says how many tokens there are; chips of the slice and days that all runs take on
+        it, one after the other (null without one); the smallest difference (bits per byte) that the seeds tell with a
+        power of 0.8 if differences vary by `seed_deviation`. A comparison has the keys in which its trainings differ
+        and what may differ at all.
 
     Raises:
         ArmsDifferError: when arms differ in more than is under test.
@@ -31,7 +32,9 @@ def plan(loaded: LoadedStudy) -> dict[str, Any]:
     check_configurations(loaded)
     arms = [_planned(name, loaded) for name in study.arms]
     searches = [_searched(name, loaded) for name in study.arms]
-    flops = sum(arm["flops"] for arm in arms) + sum(search["flops"] for search in searches)
+    tunings = [_fine_tuned(name, loaded) for name in study.arms]
+    parts = [*arms, *searches, *tunings]
+    flops = sum(part["flops"] for part in parts)
     return {
         "study": study.name,
         "question": study.question,
@@ -41,7 +44,8 @@ def plan(loaded: LoadedStudy) -> dict[str, Any]:
         "seeds": study.seeds,
         "runs": len(arms) * len(study.seeds),
         "search_runs": sum(search["runs"] for search in searches),
-        "tokens": sum(arm["tokens"] for arm in arms) + sum(search["tokens"] for search in searches),
+        "fine_tunings": sum(tuning["runs"] for tuning in tunings),
+        "tokens": sum(part["tokens"] for part in parts),
         "flops": flops,
         **_on_slice(flops, study.slice),
         "seed_deviation": study.seed_deviation,
@@ -83,6 +87,16 @@ def _searched(name: str, loaded: LoadedStudy) -> dict[str, int]:
     runs, steps = len(set(search.learning_rates)), search.steps or arm["steps"]
     of_seeds = arm["steps"] * len(loaded.study.seeds)
     return {"runs": runs, **{figure: arm[figure] * runs * steps // of_seeds for figure in ("tokens", "flops")}}
+
+
+def _fine_tuned(name: str, loaded: LoadedStudy) -> dict[str, int]:
+    """Return runs, tokens and FLOPs of the fine-tunings of an arm."""
+    tuning, arm = loaded.study.fine_tuning, _planned(name, loaded)
+    if tuning is None:
+        return {"runs": 0, "tokens": 0, "flops": 0}
+    runs = len(tuning.tasks) * len(loaded.study.seeds)
+    tokens = runs * tuning.steps * tuning.batch_rows * loaded.corpora[name].pack.sequence_length
+    return {"runs": runs, "tokens": tokens, "flops": arm["flops"] // arm["tokens"] * tokens}
 
 
 def _epochs(name: str, loaded: LoadedStudy, tokens: int) -> dict[str, float | None]:

@@ -1,6 +1,7 @@
 """Runs a study: corpora, search of learning rates, trainings, scores, comparisons, report. It computes nothing twice.
 
     study file ─▶ builds ─▶ versions ─▶ searches ─▶ runs (arm × seed), side by side ─▶ study.json, report.html
+                                                          └▶ fine-tunings (run × task) ─┘
 
 A run's folder is STORE/runs/ID, ID the first digits of the sha256 over version id, settings, seed, code and libraries:
 finished runs are found, stopped ones go on, and a change of any of these starts another run. A study's id is that of
@@ -9,7 +10,7 @@ its runs and comparisons.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,10 +22,13 @@ from pipelines.store.hashing import sha256_json
 from pipelines.store.stages import FinishedStage
 from pipelines.store.versions import Version
 from trainer.ablation.differences import check_configurations, prove
+from trainer.ablation.fine_tuning.jobs import fine_tuning_jobs, is_fine_tuned, study_parts
+from trainer.ablation.fine_tuning.parts import Parts
+from trainer.ablation.fine_tuning.summary import summarize_fine_tuning
 from trainer.ablation.report.data import study_report
 from trainer.ablation.report.page import write_page
 from trainer.ablation.run_pool import Job, StudyError, train_side_by_side
-from trainer.ablation.run_record import RUN_ID_DIGITS
+from trainer.ablation.run_record import DOMAINS_FILE, RUN_ID_DIGITS
 from trainer.ablation.search import in_words, outcome, tried
 from trainer.ablation.study import LoadedStudy
 from trainer.ablation.summary import summarize
@@ -77,7 +81,8 @@ def run_study(
         for warning in check_repetition(version, _resolved(loaded, config, version)):
             display.say(f"  arm {arm}: {warning}")
     jobs = plan_runs(loaded, made.versions, store_url)
-    identifier = study_id(loaded, made.versions, jobs, searched)
+    parts = study_parts(loaded)
+    identifier = study_id(loaded, made.versions, jobs, searched, parts)
     folder = join(store_url, "studies", identifier)
     path = join(folder, STUDY_FILE)
     if exists(path):
@@ -85,7 +90,11 @@ def run_study(
         study = read_json(path)
     else:
         train_missing(jobs, loaded, display)
+        tuned = fine_tuning_jobs(loaded, jobs, made.versions, parts, store_url)
+        train_missing(tuned, loaded, display, lambda job: is_fine_tuned(job, parts))
         study = summarize(loaded, identifier, made.versions, jobs, differences, searched)
+        if loaded.study.fine_tuning is not None:
+            study["fine_tuning"] = summarize_fine_tuning(loaded, parts, tuned)
         write_json(path, study)
     write_page(study_report(study, store_url), join(folder, REPORT_FILE))
     return study, made
@@ -133,9 +142,14 @@ def tune(
 
 
 def plan_runs(loaded: LoadedStudy, versions: Mapping[str, Version], store_url: str) -> list[Job]:
-    """Return the job of every arm and seed; all arms of a seed come before the next seed."""
+    """Return the job of every arm and seed; all arms of a seed come before the next seed. The first run of an arm with
+    experts reads documents for their load."""
+    first, documents = loaded.study.seeds[0], loaded.study.expert_documents
     return [
-        _job(loaded, arm, config, versions[arm], seed, store_url)
+        {
+            **_job(loaded, arm, config, versions[arm], seed, store_url),
+            "expert_documents": documents if seed == first and config.model.experts else 0,
+        }
         for seed in loaded.study.seeds
         for arm, config in loaded.trainings.items()
     ]
@@ -152,6 +166,7 @@ def _job(loaded: LoadedStudy, arm: str, training: TrainingConfig, version: Versi
         "seed": seed,
         "tokens": config.training.steps * config.training.batch_rows * version.sequence_length,
         "score": True,
+        "expert_documents": 0,
     }
 
 
@@ -160,29 +175,43 @@ def _resolved(loaded: LoadedStudy, config: TrainingConfig, version: Version) -> 
     return config.resolved(version.sequence_length, loaded.study.backend)
 
 
-def train_missing(jobs: Sequence[Job], loaded: LoadedStudy, display: Display) -> None:
+def is_trained(job: Job) -> bool:
+    """Tell whether a run is finished and scored as its job asks."""
+    run_dir = job["run_dir"]
+    finished = exists(join(run_dir, "run.json")) and read_run(run_dir)["finished"]
+    scored = exists(join(run_dir, "heldout.parquet")) and exists(join(run_dir, "evaluation.json"))
+    read = exists(join(run_dir, DOMAINS_FILE))
+    return finished and (scored or not job["score"]) and (read or not job["expert_documents"])
+
+
+def train_missing(
+    jobs: Sequence[Job], loaded: LoadedStudy, display: Display, is_done: Callable[[Job], bool] = is_trained
+) -> None:
     """Train and score the runs that are not finished; arms that are one and the same run are trained once."""
-    missing = {job["run_dir"]: job for job in jobs if not _is_done(job)}
+    missing = {job["run_dir"]: job for job in jobs if not is_done(job)}
     if found := len(jobs) - len(missing):
         display.say(f"  runs: {found} of {len(jobs)} found, not computed again")
     if missing:
         train_side_by_side(list(missing.values()), loaded.study.workers, display, loaded.study.backend)
 
 
-def _is_done(job: Job) -> bool:
-    run_dir = job["run_dir"]
-    finished = exists(join(run_dir, "run.json")) and read_run(run_dir)["finished"]
-    scored = exists(join(run_dir, "heldout.parquet")) and exists(join(run_dir, "evaluation.json"))
-    return finished and (scored or not job["score"])
-
-
 def study_id(
-    loaded: LoadedStudy, versions: Mapping[str, Version], jobs: Sequence[Job], searched: Mapping[str, Any] | None
+    loaded: LoadedStudy,
+    versions: Mapping[str, Version],
+    jobs: Sequence[Job],
+    searched: Mapping[str, Any] | None,
+    parts: Mapping[str, Parts],
 ) -> str:
-    """Return the study's id: of its text, searches, runs, versions, and the code that compares them."""
+    """Return the study's id: of its text, searches, runs, fine-tunings, versions, and the code that compares them."""
     said = loaded.study.model_dump(include={"name", "title", "question", "seeds", "comparisons", "savings", "curated"})
     runs = [[job["arm"], job["run_dir"].rsplit("/", 1)[-1]] for job in jobs]
     ids = {arm: version.id for arm, version in versions.items()}
     code = code_identity("trainer.ablation.run")
     identity = {"study": said, "runs": runs, "versions": ids, "search": searched, "code": code}
+    tuning = loaded.study.fine_tuning
+    if tuning is not None:
+        identity["fine_tuning"] = {
+            "settings": tuning.model_dump(exclude={"catalogue", "data"}),
+            "parts": {name: [of_task.digest, of_task.held_digest] for name, of_task in parts.items()},
+        }
     return sha256_json(identity)[:RUN_ID_DIGITS]

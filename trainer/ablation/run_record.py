@@ -10,9 +10,11 @@ from typing import Any
 
 from pipelines.store.errors import GlamError
 from pipelines.store.files import exists, join, read_json
+from trainer.ablation.energy import ENERGY_FILE
 from trainer.run_folder import read_run
 
 EVALUATION_FILE = "evaluation.json"
+DOMAINS_FILE = "evaluation/domains.json"
 CURVE_POINTS = 50
 SETTLED_SHARE = 0.5
 """Expert load is told of the last half of the training, when the router has settled."""
@@ -27,8 +29,9 @@ def run_record(run_dir: str) -> dict[str, Any]:
     """Return the record of a finished run.
 
     Keys: id, seed, version, config, code, libraries, cost, the figures of its result (steps, tokens, loss, weights,
-    seconds, cpu_seconds, flops …), `curve` [[tokens, cross-entropy]], `expert_load` [layers][experts] shares,
-    `dropped_share` of the choices, `evaluation` {seconds, cpu_seconds, tokens, flops} or None.
+    seconds, cpu_seconds, flops …), `joules` of the training or None, `curve` [[tokens, cross-entropy]], `expert_load`
+    [layers][experts] shares, `dropped_share` of the choices, `evaluation` {seconds, cpu_seconds, tokens, flops, joules}
+    or None.
 
     Raises:
         GlamError: when the run is missing or not finished.
@@ -45,10 +48,27 @@ def run_record(run_dir: str) -> dict[str, Any]:
         **{name: run[name] for name in ("seed", "config", "code", "libraries", "cost")},
         **run["result"],
         "version": run["version"]["id"],
+        "joules": training_joules(run_dir, run["result"]["seconds"]),
         "curve": learning_curve(lines),
         **settled_routing(lines),
         "evaluation": read_json(evaluation) if exists(evaluation) else None,
     }
+
+
+def training_joules(run_dir: str, seconds: float) -> float | None:
+    """Return the energy of a training of so many seconds; where it was stopped and part of it was measured, as much a
+    second for all of it. None where nothing was."""
+    path = join(run_dir, ENERGY_FILE)
+    if not exists(path):
+        return None
+    measured = read_json(path)
+    return round(measured["joules"] * max(1.0, seconds / measured["seconds"]), 3)
+
+
+def sum_known(joules: Sequence[float | None]) -> float | None:
+    """Return the sum of energies; None where one of them was not measured."""
+    known = [value for value in joules if value is not None]
+    return sum(known) if len(known) == len(joules) else None
 
 
 def learning_curve(lines: Sequence[dict[str, Any]]) -> list[list[float]]:

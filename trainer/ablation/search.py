@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainer.ablation.run_pool import Job
-from trainer.ablation.study import Search
+from trainer.ablation.run_record import sum_known, training_joules
+from trainer.ablation.study_parts import Search
 from trainer.config import TrainingConfig
 from trainer.run_folder import read_run
 
@@ -30,7 +31,7 @@ def outcome(jobs: Sequence[Job]) -> dict[str, Any]:
 
     Returns:
         {"chosen": the rate, "losses": [[rate, nats or null]], "at_end": whether it is the lowest or highest tried,
-        "took": {"runs", "seconds", "cpu_seconds", "flops", "tokens"}}.
+        "took": {"runs", "seconds", "cpu_seconds", "flops", "tokens", "joules" (null where they were not measured)}}.
     """
     results = [read_run(job["run_dir"])["result"] for job in jobs]
     rates = [job["config"]["optimizer"]["learning_rate"] for job in jobs]
@@ -38,6 +39,8 @@ def outcome(jobs: Sequence[Job]) -> dict[str, Any]:
     chosen = min(losses, key=lambda pair: math.inf if pair[1] is None else pair[1])[0]
     at_end = chosen in (losses[0][0], losses[-1][0])
     took = {name: sum(result[name] for result in results) for name in ("seconds", "cpu_seconds", "flops", "tokens")}
+    energy = [training_joules(job["run_dir"], run["seconds"]) for job, run in zip(jobs, results, strict=True)]
+    took["joules"] = sum_known(energy)
     tried_all = [list(pair) for pair in losses]
     return {"chosen": chosen, "losses": tried_all, "at_end": at_end, "took": {"runs": len(jobs), **took}}
 

@@ -78,13 +78,14 @@ class PairedDifference:
         """Whether the verdict interval leaves out zero."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
-    def verdict(self, a: str, b: str) -> str:
+    def verdict(self, a: str, b: str, unit: str = "bits per byte", digits: int = 3) -> str:
         """Say in words what the interval allows to say of arms `a` and `b`, and no more."""
         if self.low is None or self.high is None:
             return "no verdict: a single held-out document says nothing about others"
         if self.distinguishable:
             better, low, high = (a, -self.high, -self.low) if self.difference < 0 else (b, self.low, self.high)
-            return f"{better} better by {abs(self.difference):.3f} [{low:.3f}, {high:.3f}] bits per byte"
+            by, ends = f"{abs(self.difference):.{digits}f}", f"{low:.{digits}f}, {high:.{digits}f}"
+            return f"{better} better by {by} [{ends}] {unit}"
         need = (
             f"would need about {self.seeds_needed} seeds"
             if self.seeds_needed
@@ -181,6 +182,18 @@ def half_width(
     by_seeds = stats.t.ppf(_UPPER, seeds - 1) * seed_error
     by_documents = stats.t.ppf(_UPPER, documents - 1) * document_error
     return np.hypot(by_seeds, by_documents)
+
+
+def mean_interval(scores: DomainScores) -> tuple[float, float | None]:
+    """Return the mean of an arm's score over seeds and the half-width of its interval, joined as the verdict's is.
+
+    The half-width is None where there is a single document.
+    """
+    mean = float(scores.by_seed.mean())
+    if scores.smallest < 2:
+        return mean, None
+    of_seeds, of_documents = standard_errors(scores.by_seed, scores.replicates, scores.smallest)
+    return mean, float(half_width(of_seeds, len(scores.by_seed), of_documents, scores.smallest))
 
 
 def detectable_effect(seeds: int, seed_deviation: float, document_error: float = 0.0, documents: int = 1000) -> float:

@@ -1,6 +1,7 @@
 """A study file: arms that differ in one thing, seeds, the comparisons of interest.
 
-    base = "base/two_cores.toml"         # values that this file adds to or replaces, paths relative to this one
+    base = "base/two_cores.toml"         # values that this file adds to or replaces, paths relative to this one; of
+                                         # several bases in a list a later one replaces an earlier one's values
     name = "demo"
     title = "…"
     question = "…"
@@ -25,6 +26,9 @@
     flops = "4T"
     [search]                             # of each arm's learning rate, by one seed that the comparison does not use
     learning_rates = [0.05, 0.1, 0.2]
+    [fine_tuning]                        # of every run on tasks, whose held parts are scored before and after it
+    tasks = ["sciq", "boolq"]
+    steps = 200
     [slice]                              # of TPUs, if the plan is for one
     topology = "v4:4x4x8"
 
@@ -36,113 +40,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.config import Amount, CorpusConfig, Name
+from pipelines.config import CorpusConfig, Name
 from pipelines.store.configuration import ConfigError, Settings, apply_override, merge, read_toml, validate
+from trainer.ablation.study_parts import Arm, Budget, Comparison, Saving, Search, Seed, Slice, StudyFineTuning
 from trainer.accounting import cost
 from trainer.config import TrainingConfig
+from trainer.evaluation.task import Catalogue
 from trainer.pod.topology import parse_topology
-
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-
-
-class Arm(Settings):
-    """One arm: a dataset version, and how it differs from the study's configurations.
-
-    Attributes:
-        version: of the corpus.
-        corpus: values of the corpus configuration in other ones' place, for this arm alone.
-        expected_tokens: of components, where they are expected otherwise than the corpus configuration says.
-        mixture: weights of the components in training.
-        model: values of this part of the training configuration.
-        optimizer: likewise.
-        training: likewise.
-    """
-
-    version: Name
-    corpus: dict[str, Any] = Field(default_factory=dict)
-    expected_tokens: dict[Name, Amount] = Field(default_factory=dict)
-    mixture: dict[Name, float] = Field(default_factory=dict)
-    model: dict[str, Any] = Field(default_factory=dict)
-    optimizer: dict[str, Any] = Field(default_factory=dict)
-    training: dict[str, Any] = Field(default_factory=dict)
-
-
-class Slice(Settings):
-    """The TPUs that each run has, for the plan: their topology, and which share of their peak is expected of them."""
-
-    topology: str
-    utilization: float = Field(default=0.3, gt=0, le=1)
-
-
-class Comparison(Settings):
-    """Two arms, the claim that holds if `a` is better, and in what they may differ.
-
-    Attributes:
-        differ: keys of the training configuration (`model`, `model.experts`) and parts of the data: components,
-            `tokenizer`. Empty: what the arms change of the training, and components of which they take other documents.
-    """
-
-    a: Name
-    b: Name
-    claim: str = Field(min_length=1)
-    differ: list[str] = Field(default_factory=list)
-
-
-Axis = Literal["flops", "cpu_seconds", "seconds", "tokens"]
-
-
-class Saving(Settings):
-    """How much less the arms of `saver` cost than those of `reference` where they score the same
-    (`trainer.ablation.saving`).
-
-    Attributes:
-        saver: arms whose costs differ; between them is interpolated.
-        reference: arms whose scores are the targets.
-        claim: holds if the factor is above 1.
-        axes: what a cost is: of a run's training, in closed form (`flops`), as measured, or in tokens.
-    """
-
-    saver: list[Name] = Field(min_length=2)
-    reference: list[Name] = Field(min_length=1)
-    claim: str = Field(min_length=1)
-    axes: list[Axis] = Field(default=["flops", "cpu_seconds", "seconds"], min_length=1)
-
-
-class Budget(Settings):
-    """What a run of any arm is trained for; one of the two.
-
-    Attributes:
-        tokens: of the batches.
-        flops: of training, in closed form; a cheaper model is trained for more steps.
-    """
-
-    tokens: Amount | None = None
-    flops: Amount | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.tokens is None) == (self.flops is None):
-            raise ValueError("budget: give either tokens or flops")
-        return self
-
-
-class Search(Settings):
-    """The same search of a learning rate for each arm: it takes the rate with which a short training ends at the lowest
-    loss of its batches. Nothing held out is looked at.
-
-    Attributes:
-        learning_rates: to try.
-        steps: of a training of the search; 0: as many as the arm's.
-        seed: of the search, none of the study's.
-    """
-
-    learning_rates: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(min_length=2)
-    steps: int = Field(default=0, ge=0)
-    seed: Seed = 1000
 
 
 class Study(Settings):
@@ -162,6 +70,9 @@ class Study(Settings):
         savings: cost at equal scores; each by domain.
         budget: of a run, in place of the configuration's steps.
         search: of the learning rates, if they are tuned.
+        fine_tuning: of every run, if there is one.
+        expert_documents: of a held-out source, that the first run of an arm with experts reads for their load by domain
+            and quality; 0 reads none.
         curated: components whose held-out sources make up the domain `curated`, which the headline is about.
         seed_deviation: standard deviation of a paired difference over seeds (bits per byte) that the plan assumes.
         backend: of JAX, on which runs are trained: on a `cpu` each process has a core; with `gpu` have one worker.
@@ -182,6 +93,8 @@ class Study(Settings):
     savings: list[Saving] = Field(default_factory=list)
     budget: Budget | None = None
     search: Search | None = None
+    fine_tuning: StudyFineTuning | None = None
+    expert_documents: int = Field(default=20, ge=0)
     curated: list[Name] = Field(min_length=1)
     seed_deviation: float = Field(default=0.01, gt=0, allow_inf_nan=False)
     backend: Literal["cpu", "gpu"] = "cpu"
@@ -215,12 +128,14 @@ class LoadedStudy:
     Attributes:
         corpora: what to build for each arm; arms with equal ones share a build.
         trainings: the training configuration of each arm; its `version` is the version's name in the arm's corpus.
+        catalogue: of the tasks that runs are fine-tuned on; None without any.
     """
 
     study: Study
     path: str
     corpora: dict[str, CorpusConfig]
     trainings: dict[str, TrainingConfig]
+    catalogue: Catalogue | None = None
 
 
 def load_study(path: str, overrides: Sequence[str] = ()) -> LoadedStudy:
@@ -235,8 +150,9 @@ def load_study(path: str, overrides: Sequence[str] = ()) -> LoadedStudy:
     """
     study = validate(Study, _values(path, overrides), path)
     corpora = _corpora(study, path)
-    training_path = _beside(path, study.training)
-    base = validate(TrainingConfig, merge(read_toml(training_path), study.training_changes), training_path)
+    training_path = beside(path, study.training)
+    base = validate(TrainingConfig, read_toml(training_path), training_path)
+    base = base.changed(study.training_changes, f"{path}: training_changes")
     trainings = {}
     for name, arm in sorted(study.arms.items()):
         changes = arm.model_dump(include={"mixture", "model", "optimizer", "training"})
@@ -244,20 +160,31 @@ def load_study(path: str, overrides: Sequence[str] = ()) -> LoadedStudy:
         trainings[name] = _within(study.budget, changed, corpora[name], f"{path}: arms.{name}")
     if study.slice is not None:
         parse_topology(study.slice.topology)
-    return LoadedStudy(study, path, corpora, trainings)
+    return LoadedStudy(study, path, corpora, trainings, _catalogue(study.fine_tuning, path))
 
 
 def _values(path: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """Return what a study file says, in place of what its base says, if it names one; overrides in place of both."""
-    values = read_toml(path)
-    if (base := values.pop("base", None)) is not None:
-        values = merge(read_toml(_beside(path, str(base))), values)
+    """Return what a study file and its bases say; overrides in place of both."""
+    values = _with_bases(path)
     for override in overrides:
         apply_override(values, override, path)
     return values
 
 
-def _beside(path: str, other: str) -> str:
+def _with_bases(path: str, named_by: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return what a file says, in place of what its bases say, a later one in place of an earlier one."""
+    if path in named_by:
+        raise ConfigError(f"{path}: base: the file is a base of itself ({' → '.join(named_by)}); name another")
+    own = read_toml(path)
+    named = own.pop("base", [])
+    values: dict[str, Any] = {}
+    for base in [named] if isinstance(named, str) else named:
+        values = merge(values, _with_bases(beside(path, str(base)), (*named_by, path)))
+    return merge(values, own)
+
+
+def beside(path: str, other: str) -> str:
+    """Return the path of a file that the study file at `path` names."""
     return str(Path(path).resolve().parent / other)
 
 
@@ -268,11 +195,11 @@ def _version(name: str, arm: Arm) -> str:
 
 def _corpora(study: Study, path: str) -> dict[str, CorpusConfig]:
     """Return the corpus of each arm, with the versions alone that arms train on."""
-    corpus_path = _beside(path, study.corpus)
+    corpus_path = beside(path, study.corpus)
     values = merge(read_toml(corpus_path), study.corpus_changes)
     base = validate(CorpusConfig, values, corpus_path).with_files_beside(corpus_path)
-    _refuse_unknown(path, "arms: version", (arm.version for arm in study.arms.values()), base.versions)
-    _refuse_unknown(path, "curated", study.curated, base.mixture)
+    _refuse_unknown(f"{path}: arms: version", "the corpus", (arm.version for arm in study.arms.values()), base.versions)
+    _refuse_unknown(f"{path}: curated", "the corpus", study.curated, base.mixture)
     own = sorted(name for name, arm in study.arms.items() if arm.corpus)
     if taken := sorted(set(own) & set(base.versions)):
         raise ConfigError(f"{path}: arms: {', '.join(taken)} has a corpus of its own; give it a name of no version")
@@ -298,8 +225,22 @@ def _within(budget: Budget | None, config: TrainingConfig, corpus: CorpusConfig,
     return config.changed({"training": {"steps": steps, "batch_rows": a_step // length}}, place)
 
 
-def _refuse_unknown(path: str, key: str, names: Iterable[str], known: Iterable[str]) -> None:
+def _catalogue(tuning: StudyFineTuning | None, path: str) -> Catalogue | None:
+    """Return the catalogue of a fine-tuning's tasks, all of which tell a right option by accuracy."""
+    if tuning is None:
+        return None
+    place = f"{path}: fine_tuning.tasks"
+    found = Catalogue(beside(path, tuning.catalogue))
+    _refuse_unknown(place, "the catalogue", tuning.tasks, found.tasks)
+    for name in tuning.tasks:
+        ranking = found.tasks[name].ranking
+        if ranking is None or ranking.gold is None or ranking.metrics[0] != "accuracy":
+            raise ConfigError(f"{place}: {name}: is not scored by accuracy; name tasks of options with a right one")
+    return found
+
+
+def _refuse_unknown(place: str, owner: str, names: Iterable[str], known: Iterable[str]) -> None:
     unknown = sorted(set(names) - set(known))
     if unknown:
         has = ", ".join(sorted(known))
-        raise ConfigError(f"{path}: {key}: the corpus has no {', '.join(unknown)}; it has {has}: name one of these")
+        raise ConfigError(f"{place}: {owner} has no {', '.join(unknown)}; it has {has}: name one of these")

@@ -22,7 +22,8 @@ from trainer.ablation.run_record import STUDY_FORMAT, run_record
 from trainer.ablation.saving import Priced, match, trend
 from trainer.ablation.scores import DocumentScores, Domain, DomainScores, RunScores, score_domains
 from trainer.ablation.statistics import compare
-from trainer.ablation.study import Axis, Comparison, LoadedStudy, Saving
+from trainer.ablation.study import LoadedStudy
+from trainer.ablation.study_parts import Axis, Comparison, Saving
 
 
 def summarize(
@@ -171,7 +172,8 @@ def _matched(
 
 
 def verdicts(study: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the study's part of what `glam ablate --json` prints: {study, versions, verdicts, savings}."""
+    """Return the study's part of what `glam ablate --json` prints: {study, versions, verdicts, savings,
+    fine_tuning}."""
     rows = [
         {
             "comparison": f"{comparison['a']} vs {comparison['b']}",
@@ -180,4 +182,5 @@ def verdicts(study: Mapping[str, Any]) -> dict[str, Any]:
         for comparison in study["comparisons"]
         for result in comparison["results"]
     ]
-    return {"study": study["id"], "versions": study["versions"], "verdicts": rows, "savings": study["savings"]}
+    found = {"study": study["id"], "versions": study["versions"], "verdicts": rows, "savings": study["savings"]}
+    return found | {"fine_tuning": study.get("fine_tuning")}

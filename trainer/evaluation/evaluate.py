@@ -155,7 +155,7 @@ def evaluate_tasks(
 
         if one.examples and draws:
             answered = [
-                _answers(model, one, one.shots(shots), draw, asking.unconditional, records, moved)
+                answers(model, one, one.shots(shots), draw, asking.unconditional, records, moved)
                 for draw in range(draws)
             ]
             results[one.name][shots] = _result(one, shots, answered, asking.unconditional, dirty)
@@ -170,9 +170,10 @@ def _draws(one: Set, shots: str, asking: Asking) -> int:
     return asking.draws if one.demonstrations and one.task.perplexity is None else 0
 
 
-def _answers(
+def answers(
     model: EvaluatedModel, one: Set, shots: int, draw: int, unconditional: bool, records: str | None, moved: OnExamples
 ) -> list[Record]:
+    """Return the records of a set's examples with one draw of so many demonstrations; see `evaluate_tasks`."""
     generation = one.task.generation
     decoding = (generation.most_tokens, tuple(generation.stop)) if generation else (0, ())
     asker = Asker(model, Demonstrations(one.demonstrations, shots, draw), unconditional, *decoding)

@@ -14,8 +14,6 @@ from typing import Any
 
 import jax
 
-from pipelines.store.code_identity import code_identity
-from pipelines.store.configuration import merge
 from pipelines.store.files import read_bytes
 from pipelines.store.versions import Version
 from tokenizer.encode import Encoder
@@ -23,6 +21,7 @@ from trainer.checkpoints import load_decoder, newest_step
 from trainer.config import TrainingConfig
 from trainer.fine_tuning.data import FineTuningData
 from trainer.fine_tuning.examples import Example, read_examples
+from trainer.fine_tuning.recipe import origin_identity, tuned_config
 from trainer.fine_tuning.settings import FineTuningSettings
 from trainer.loop import say_nothing, train
 from trainer.origin import Origin
@@ -65,11 +64,10 @@ def prepare(
     parent = read_run(parent_dir)
     length, encoder = parent["sequence_length"], Encoder(read_bytes(version.tokenizer_url), version.tokenizer_url)
     examples = read_examples(path, encoder, length)
-    config = _config(parent["config"], settings, changes, path).resolved(length, jax.default_backend())
+    config = tuned_config(parent["config"], settings, changes, path).resolved(length, jax.default_backend())
     data = FineTuningData(examples, config.training.batch_rows, length, config.training.seed)
-    if "steps" not in changes.get("training", {}):
-        steps = settings.steps or data.steps(settings.epochs)
-        config = config.changed({"training": {"steps": steps}}, path)
+    if not settings.steps and "steps" not in changes.get("training", {}):
+        config = config.changed({"training": {"steps": data.steps(settings.epochs)}}, path)
     decoder = load_decoder(parent_dir, config.model, parent["vocabulary_size"])
     weights, digest = weights_hash(decoder), hashlib.sha256(read_bytes(path)).hexdigest()
     cut = sum(example.cut > 0 for example in examples)
@@ -77,8 +75,7 @@ def prepare(
         "parent": {"run": parent_dir, "step": newest_step(parent_dir), "weights": weights},
         "data": {"file": path, "sha256": digest, "examples": len(examples), "cut": cut},
     }
-    identity = {"parent": weights, "data": digest, "code": code_identity(__name__)}
-    return FineTuning(version, config, Origin(decoder, data, identity, note), examples)
+    return FineTuning(version, config, Origin(decoder, data, origin_identity(weights, digest), note), examples)
 
 
 def fine_tune(prepared: FineTuning, run_dir: str, on_step: OnStep = say_nothing) -> RunResult:
@@ -88,16 +85,3 @@ def fine_tune(prepared: FineTuning, run_dir: str, on_step: OnStep = say_nothing)
         GlamError: when the folder holds another run; see `trainer.loop.train`.
     """
     return train(prepared.version, prepared.config, run_dir, on_step=on_step, origin=prepared.origin)
-
-
-def _config(
-    parent: Mapping[str, Any], settings: FineTuningSettings, changes: Mapping[str, Any], path: str
-) -> TrainingConfig:
-    """Return the configuration of the run: the parent's model, apart from its packed documents, and another rate."""
-    made = {
-        "model": {"attend_across_documents": False},
-        "optimizer": {"learning_rate": settings.learning_rate, "schedule": "linear"},
-        "training": {"batch_rows": settings.batch_rows, "seed": settings.seed},
-    }
-    base = TrainingConfig.model_validate({**parent, "mixture": {}})
-    return base.changed(merge(made, changes), path)

@@ -1,4 +1,6 @@
-"""A study that takes seconds: three sources from Python's own manual, two tiny dense models, three seeds."""
+"""A study that takes seconds: three sources from Python's own manual, two tiny dense models, three seeds,
+each fine-tuned on two made tasks. Trainings and fine-tunings are of equal shapes, steps and rates, so that a process
+compiles an arm once."""
 
 from __future__ import annotations
 
@@ -46,6 +48,7 @@ hidden_dim = 16
 heads = 2
 head_dim = 8
 experts = 0
+attend_across_documents = false
 [training]
 steps = 12
 batch_rows = 4
@@ -61,6 +64,14 @@ training = "training.toml"
 seeds = [0, 1, 2]
 curated = ["books"]
 workers = 2
+[fine_tuning]
+catalogue = "tasks"
+data = "{tasks}"
+tasks = ["letters", "words"]
+train_share = 0.6
+steps = 12
+batch_rows = 4
+learning_rate = 0.1
 [arms.narrow]
 version = "all"
 [arms.wide]
@@ -73,12 +84,34 @@ claim = "Wider layers help"
 """
 
 
+SETS = """
+[sets.letters]
+files = ["{folder}/letters.jsonl"]
+fields = ["text"]
+[sets.words]
+files = ["{folder}/words.jsonl"]
+fields = ["text"]
+"""
+TASK = """
+set = "{name}"
+title = "Made {name}"
+[fields]
+text = "text"
+label = "label"
+[ranking]
+context = "Is {{{{ text }}}} a name?"
+options = "['no', 'yes']"
+gold = "label"
+"""
+
+
 def write_study(folder: Path) -> Path:
-    """Write texts, configurations and study file; return the latter's path."""
+    """Write texts, tasks, configurations and study file; return the latter's path."""
     _write_texts(folder / "texts")
+    _write_tasks(folder / "tasks")
     (folder / "corpus.toml").write_text(CORPUS.format(data=folder / "texts"))
     (folder / "training.toml").write_text(TRAINING)
-    (folder / "study.toml").write_text(STUDY)
+    (folder / "study.toml").write_text(STUDY.replace("{tasks}", str(folder / "tasks")))
     return folder / "study.toml"
 
 
@@ -88,6 +121,18 @@ def changed(path: Path, old: str, new: str) -> str:
     assert old in text
     path.write_text(text.replace(old, new))
     return str(path)
+
+
+def _write_tasks(folder: Path) -> None:
+    """Write two tasks of 60 examples; nine answers in ten are the same: `no` of letters, `yes` of words."""
+    (folder / "tasks").mkdir(parents=True)
+    (folder / "suites.toml").write_text("[suites]\n")
+    (folder / "sets.toml").write_text(SETS)
+    for name, usual in (("letters", 0), ("words", 1)):
+        (folder / "tasks" / f"{name}.toml").write_text(TASK.format(name=name))
+        texts = [f"{topic} {number}" for number, topic in enumerate(sorted(topics)[:60])]
+        lines = [{"text": text, "label": usual if number % 10 else 1 - usual} for number, text in enumerate(texts)]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def _write_texts(folder: Path) -> None:

@@ -9,6 +9,22 @@ from trainer.ablation.study import load_study
 
 FOLDER = Path(__file__).parents[3] / "configs" / "studies"
 STUDIES = sorted(FOLDER.glob("*.toml"))
+ON_GPU = [path for path in STUDIES if path.stem.endswith("_gpu")]
+MEMORY = 80e9
+"""Bytes of the GPU that configs/studies/base/gpu.toml is for."""
+
+QUESTIONS = {
+    "alpha",
+    "classifier_positives",
+    "data_efficiency",
+    "data_quality",
+    "deduplication",
+    "expert_size",
+    "fine_tuning",
+    "mixture_weights",
+    "moe_dense",
+    "web_share",
+}
 
 
 @pytest.fixture(scope="module", params=STUDIES, ids=lambda path: path.stem)
@@ -30,6 +46,46 @@ def test_its_head_has_the_command_and_says_what_to_expect(loaded):
     assert f"configs/studies/{Path(loaded.path).name}" in text
     assert "Time" in text or "take" in text
     assert "Expect" in text
+
+
+def test_every_question_has_a_two_core_size_and_a_gpu_size():
+    for question in QUESTIONS:
+        small, large = (load_study(str(FOLDER / f"{question}{size}.toml")).study for size in ("", "_gpu"))
+        assert (small.backend, small.workers) == ("cpu", 2)
+        assert (large.backend, large.workers) == ("gpu", 1)
+        assert small.name != large.name
+
+
+@pytest.mark.parametrize("path", ON_GPU, ids=lambda path: path.stem)
+def test_a_gpu_study_trains_large_models_that_fit_the_gpu(path):
+    from trainer.memory import memory
+
+    loaded = load_study(str(path))
+    sizes = {
+        name: (corpus.tokenizer.vocabulary_size, corpus.pack.sequence_length) for name, corpus in loaded.corpora.items()
+    }
+    resolved = {name: config.resolved(sizes[name][1], "gpu") for name, config in loaded.trainings.items()}
+    programs = {config.model_dump_json(): (config, sizes[name]) for name, config in resolved.items()}
+    for config, size in programs.values():
+        assert sum(memory(config, *size)) < MEMORY
+    assert max(arm["parameters"] for arm in plan(loaded)["arms"]) > 300e6
+
+
+def test_experts_are_counted_from_1_to_64_and_to_256_on_a_gpu():
+    def counts(name):
+        return {config.model.experts or 1 for config in load_study(str(FOLDER / f"{name}.toml")).trainings.values()}
+
+    assert counts("expert_count") == {1, 4, 8, 16, 32, 64}
+    assert counts("moe_dense_gpu") == {1, 8, 64, 256}
+
+
+def test_fine_tuning_goes_on_with_the_runs_of_the_study_of_experts():
+    for size in ("", "_gpu"):
+        tuned, trained = (load_study(str(FOLDER / f"{name}{size}.toml")) for name in ("fine_tuning", "moe_dense"))
+        assert tuned.trainings == trained.trainings
+        assert tuned.corpora == trained.corpora
+        assert (tuned.study.seeds, tuned.study.search) == (trained.study.seeds, trained.study.search)
+        assert len(tuned.study.fine_tuning.tasks) >= 2
 
 
 def test_all_arms_are_compared(loaded):

@@ -3,96 +3,15 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from pipelines.progress import SilentDisplay
-from pipelines.store.code_identity import ROOT
-from tests.trainer.ablation.small_study import write_study
+from tests.trainer.ablation.running import Listener, children_of, finished_runs, processes_with
 from trainer.ablation.run import run_study
 from trainer.ablation.run_pool import StudyError, train_side_by_side
 from trainer.ablation.study import load_study
 from trainer.ablation.summary import verdicts
-
-PATIENCE = 900
-RUN_IT = """
-import sys
-from pipelines.progress import TerminalDisplay
-from trainer.ablation.run import run_study
-from trainer.ablation.study import load_study
-run_study(load_study(sys.argv[1]), sys.argv[2], [], TerminalDisplay())
-"""
-
-
-class Listener(SilentDisplay):
-    """Keeps what was said."""
-
-    def __init__(self):
-        self.said = []
-
-    def say(self, text):
-        self.said.append(text)
-
-
-def finished_runs(store):
-    runs = (path for path in (store / "runs").glob("*/evaluation.json"))
-    return {path.parent.name: (path.parent / "run.json").stat().st_mtime_ns for path in runs}
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-    return found
-
-
-def processes_with(text):
-    """Return the ids of the processes whose command line has `text`."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if text in line:
-                found.append(int(folder.name))
-    return found
-
-
-def children_of(process):
-    return [int(n) for task in Path(f"/proc/{process}/task").glob("*/children") for n in task.read_text().split()]
-
-
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory):
-    """A study whose process was killed after its first run, and what was finished then."""
-    if not Path("/proc/self/task").exists():
-        pytest.skip("needs /proc to see the processes of a study")
-    folder = tmp_path_factory.mktemp("study")
-    path, store = write_study(folder), folder / "store"
-    command = [sys.executable, "-c", RUN_IT, str(path), str(store)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: finished_runs(store) or process.poll() is not None)
-    workers = children_of(process.pid)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert workers, "the study ended before it could be killed"
-    wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
-    return path, store, finished_runs(store)
-
-
-@pytest.fixture(scope="module")
-def finished(killed):
-    path, store, _ = killed
-    listener = Listener()
-    study, _ = run_study(load_study(str(path)), str(store), [], listener)
-    return study, listener.said
 
 
 def test_a_killed_study_goes_on_with_the_runs_that_it_lacks(killed, finished):
@@ -156,6 +75,7 @@ def test_a_worker_that_dies_is_told_with_its_run(killed, tmp_path):
         "config": config,
         "tokens": 1,
         "score": True,
+        "expert_documents": 0,
     }
 
     class Killer(SilentDisplay):
@@ -179,6 +99,7 @@ def test_a_worker_says_what_is_wrong_with_its_run(tmp_path, killed):
         "config": config,
         "tokens": 1,
         "score": True,
+        "expert_documents": 0,
     }
     with pytest.raises(StudyError, match=f"exit status 1(.|\n)*{missing}/manifest.json"):
         train_side_by_side([job], 2, SilentDisplay())

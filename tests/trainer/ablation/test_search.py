@@ -5,7 +5,8 @@ import pytest
 from pipelines.store.files import write_json
 from tests.trainer.ablation.small_study import write_study
 from trainer.ablation.search import in_words, outcome, tried
-from trainer.ablation.study import Search, load_study
+from trainer.ablation.study import load_study
+from trainer.ablation.study_parts import Search
 
 TOOK = {"seconds": 2.0, "cpu_seconds": 1.5, "flops": 100, "tokens": 10}
 
@@ -39,7 +40,7 @@ def test_the_lowest_loss_is_taken(tmp_path):
     found = outcome(finished(tmp_path, {0.2: 4.5, 0.05: 4.4, 0.1: 4.1}))
     assert found["losses"] == [[0.05, 4.4], [0.1, 4.1], [0.2, 4.5]]
     assert (found["chosen"], found["at_end"]) == (0.1, False)
-    assert found["took"] == {"runs": 3, "seconds": 6.0, "cpu_seconds": 4.5, "flops": 300, "tokens": 30}
+    assert found["took"] == {"runs": 3, "seconds": 6.0, "cpu_seconds": 4.5, "flops": 300, "tokens": 30, "joules": None}
     assert in_words("moe", found) == "arm moe: learning rate 0.1, of 0.05 (4.4000), 0.1 (4.1000), 0.2 (4.5000)"
 
 

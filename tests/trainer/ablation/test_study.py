@@ -50,10 +50,34 @@ def test_a_wrong_study_is_refused_with_file_key_and_remedy(path, old, new, said)
 def test_a_plan_tells_runs_cost_and_what_the_seeds_can_tell(path):
     answer = plan(load_study(str(path)))
     assert answer["runs"] == 6
-    assert answer["tokens"] == 6 * 12 * 4 * 32
+    assert answer["tokens"] == (6 + 12) * 12 * 4 * 32  # with twelve fine-tunings
     narrow, wide = answer["arms"]
     assert wide["flops"] > narrow["flops"]
     assert answer["detectable_effect"] == round(detectable_effect(3, 0.01), 4)
+
+
+def test_of_several_bases_a_later_one_replaces_an_earlier_ones_values_and_the_file_both(path):
+    (path.parent / "first.toml").write_text('base = "study.toml"\ntitle = "First"\nquestion = "First?"\n')
+    (path.parent / "second.toml").write_text('question = "Second?"\n[training_changes.training]\nsteps = 5\n')
+    last = path.parent / "last.toml"
+    last.write_text('base = ["first.toml", "second.toml"]\nname = "last"\n')
+    loaded = load_study(str(last))
+    assert (loaded.study.name, loaded.study.title, loaded.study.question) == ("last", "First", "Second?")
+    assert loaded.study.seeds == [0, 1, 2]
+    assert {config.training.steps for config in loaded.trainings.values()} == {5}
+
+
+def test_a_file_that_is_a_base_of_itself_is_refused(path):
+    (path.parent / "a.toml").write_text('base = "b.toml"\n')
+    (path.parent / "b.toml").write_text('base = "a.toml"\n')
+    with pytest.raises(ConfigError, match=r"a.toml: base: the file is a base of itself .*name another"):
+        load_study(str(path.parent / "a.toml"))
+
+
+def test_a_size_of_the_family_is_not_undone_by_the_training_that_it_changes(path):
+    study = load_study(str(path), ['training_changes.model.size="0.1B"'])
+    assert {config.model.layers for config in study.trainings.values()} == {12}
+    assert study.trainings["wide"].model.hidden_dim == 64  # which the arm says
 
 
 def test_a_budget_of_tokens_gives_all_arms_the_same_steps(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,10 @@ import pytest
 
 from pipelines.progress import SilentDisplay
 from pipelines.store.configuration import ConfigError
+from pipelines.store.files import read_json
 from tests.trainer.conftest import documents
+from trainer.ablation.run_record import DOMAINS_FILE, EVALUATION_FILE
+from trainer.ablation.worker import read_by_domain, score
 from trainer.evaluation import language_modelling
 from trainer.evaluation.bits_per_byte import score_heldout
 from trainer.evaluation.checkpoint import load_checkpoint
@@ -152,6 +156,24 @@ def test_a_report_without_stages_tells_components_and_says_what_it_does_not_know
     assert (report["quality"], report["language"], report["component_quality"], report["unscored"]) == ({}, {}, {}, [])
     assert (report["in_domain"]["documents"], report["out_of_domain"]["reference"]["documents"]) == (3, 3)
     assert (report["layers"], report["experts"], report["stride"]) == ([0], 4, 16)
+
+
+def test_a_study_reads_some_documents_of_a_run_with_experts_once_and_charges_for_it(version, run):
+    config, run_dir = run
+    score(run_dir, version, config, gpu=False)
+    before = read_json(f"{run_dir}/{EVALUATION_FILE}")
+    Path(run_dir, DOMAINS_FILE).unlink(missing_ok=True)
+    read_by_domain(run_dir, version, config, 3, gpu=False)
+    after = read_json(f"{run_dir}/{EVALUATION_FILE}")
+    report = read_json(f"{run_dir}/{DOMAINS_FILE}")
+    assert report["in_domain"]["documents"] == 3
+    assert len(report["in_domain"]["routing"]["load"][0]) == 4
+    tokens = 2 * sum(bucket["tokens"] for bucket in (report["in_domain"], report["out_of_domain"]["reference"]))
+    assert after["tokens"] - before["tokens"] == tokens  # windows that overlap by half
+    assert after["flops"] == after["tokens"] * before["flops"] // before["tokens"]
+    assert after["cpu_seconds"] > before["cpu_seconds"]
+    read_by_domain(run_dir, version, config, 5, gpu=False)
+    assert read_json(f"{run_dir}/{EVALUATION_FILE}") == after
 
 
 def test_a_stride_beyond_the_context_is_refused(version, model, tmp_path):

@@ -1,8 +1,9 @@
 """The bill: what every stage, training and evaluation took, as a whole and as each arm alone would have to pay.
 
 In: the stages' rows (`corpus.stage_bill`) by version, the arms of a study. Out: plain rows. FLOPs are closed forms,
-seconds and CPU seconds were measured when a thing was computed. Energy is a model, not a measurement: CPU seconds at
-`WATTS_A_CORE`; what a GPU draws is not modelled.
+seconds and CPU seconds were measured when a thing was computed. Energy is what the machine's counters told
+(`trainer.ablation.energy`); where they told nothing it is a model: CPU seconds at so many watts a core, those of the
+measured trainings on a CPU, or `WATTS_A_CORE` without any. What a GPU draws is not modelled.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ WORKS = {
     "pack_heldout": "tokenizing",
 }
 OTHER = "hold-out and accounts"
-ORDER = (*dict.fromkeys(WORKS.values()), OTHER, "search", "training", "evaluation")
+ORDER = (*dict.fromkeys(WORKS.values()), OTHER, "search", "training", "fine-tuning", "evaluation")
 _MEASURES = ("seconds", "cpu_seconds", "flops", "bytes")
 
 
@@ -35,6 +36,7 @@ def bill(
     of_version: Mapping[str, Sequence[Mapping[str, Any]]],
     arms: Sequence[Mapping[str, Any]],
     search: Mapping[str, Any] | None,
+    tuned: Sequence[Mapping[str, Any]],
     gpu: bool,
 ) -> dict[str, Any]:
     """Return the bill.
@@ -44,48 +46,69 @@ def bill(
         of_version: the same of each version, by its id.
         arms: of a study.
         search: what its search found by arm, if there was one.
+        tuned: its fine-tunings by arm and task, if there are any.
         gpu: whether the models worked on a GPU.
 
     Returns:
-        {"stages", "runs": [{arm, work, runs, seconds, cpu_seconds, flops, bytes, joules}], "arms": rows of the same for
-        every work of each arm, with one of all ("all"), "total", "watts"}; joules are null on a GPU.
+        {"stages", "runs": [{arm, work, runs, seconds, cpu_seconds, flops, bytes, tokens, joules, measured}], "arms":
+        rows of the same for every work of each arm, with one of all ("all"), "total", "watts", "watts_measured"};
+        `measured` are those of the joules that counters told; joules are null where a GPU worked and nothing told.
     """
-    runs = [row for arm in arms for row in _work_of(arm, search, gpu)]
-    alone = [row for arm in arms for row in _alone(arm, of_version.get(arm["version"], ()), runs)]
-    done = [*(_charged("", "", stage) for stage in stages), *runs]
-    return {"stages": list(stages), "runs": runs, "arms": alone, "total": _sum("", "all", done), "watts": WATTS_A_CORE}
+    rate = None if gpu else measured_watts([run for arm in arms for run in arm["runs"]])
+    watts = rate or WATTS_A_CORE
+    runs = [row for arm in arms for row in _work_of(arm, search, tuned, None if gpu else watts)]
+    alone = [row for arm in arms for row in _alone(arm, of_version.get(arm["version"], ()), runs, watts)]
+    done = [*(_charged("", "", stage, watts) for stage in stages), *runs]
+    return {
+        "stages": list(stages),
+        "runs": runs,
+        "arms": alone,
+        "total": _sum("", "all", done),
+        "watts": watts,
+        "watts_measured": rate is not None,
+    }
 
 
-def _work_of(arm: Mapping[str, Any], search: Mapping[str, Any] | None, gpu: bool) -> Iterable[dict[str, Any]]:
-    """Yield what the models of an arm did: search, training, evaluation."""
+def measured_watts(runs: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the joules a CPU second of the trainings that were measured; None without any."""
+    measured = [run for run in runs if run.get("joules") is not None]
+    seconds = sum(run["cpu_seconds"] for run in measured)
+    return sum(run["joules"] for run in measured) / seconds if seconds else None
+
+
+def _work_of(
+    arm: Mapping[str, Any],
+    search: Mapping[str, Any] | None,
+    tuned: Sequence[Mapping[str, Any]],
+    watts: float | None,
+) -> Iterable[dict[str, Any]]:
+    """Yield what the models of an arm did: search, training, fine-tuning, evaluation."""
+    name = arm["name"]
     if search is not None:
-        took = search[arm["name"]]["took"]
-        yield _charged(arm["name"], "search", took, took["runs"], gpu)
-    trained = [dict(run) for run in arm["runs"]]
-    yield _charged(arm["name"], "training", _total(trained), len(trained), gpu)
-    evaluated = [run["evaluation"] for run in trained if run["evaluation"]]
-    if evaluated:
-        yield _charged(arm["name"], "evaluation", _total(evaluated), len(evaluated), gpu)
+        took = search[name]["took"]
+        yield _charged(name, "search", took, watts) | {"runs": took["runs"]}
+    after = [run for entry in tuned if entry["arm"] == name for run in entry["runs"]]
+    evaluated = [run["evaluation"] for run in (*arm["runs"], *after) if run["evaluation"]]
+    for work, entries in (("training", arm["runs"]), ("fine-tuning", after), ("evaluation", evaluated)):
+        if entries:
+            rows = [_charged(name, work, entry, watts) for entry in entries]
+            yield _sum(name, work, rows) | {"runs": len(rows)}
 
 
-def _total(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {name: sum(entry[name] for entry in entries) for name in ("seconds", "cpu_seconds", "flops", "tokens")}
-
-
-def _charged(
-    arm: str, work: str, took: Mapping[str, Any], runs: int | None = None, gpu: bool = False
-) -> dict[str, Any]:
+def _charged(arm: str, work: str, took: Mapping[str, Any], watts: float | None) -> dict[str, Any]:
+    """Return a row; its energy is what was measured, else so many watts a CPU second, else null."""
     figures = {name: took.get(name, 0) for name in (*_MEASURES, "tokens")}
-    joules = None if gpu else WATTS_A_CORE * figures["cpu_seconds"]
-    return {"arm": arm, "work": work, "runs": runs, **figures, "joules": joules}
+    measured = took.get("joules")
+    joules = measured if measured is not None else None if watts is None else watts * figures["cpu_seconds"]
+    return {"arm": arm, "work": work, **figures, "joules": joules, "measured": measured or 0.0}
 
 
 def _alone(
-    arm: Mapping[str, Any], stages: Sequence[Mapping[str, Any]], runs: Sequence[dict[str, Any]]
+    arm: Mapping[str, Any], stages: Sequence[Mapping[str, Any]], runs: Sequence[dict[str, Any]], watts: float
 ) -> Iterable[dict[str, Any]]:
     """Yield what an arm would have to pay if it were alone: every stage of its version, and its runs."""
     name = arm["name"]
-    own = [_charged(name, WORKS.get(stage["stage"], OTHER), stage) for stage in stages]
+    own = [_charged(name, WORKS.get(stage["stage"], OTHER), stage, watts) for stage in stages]
     own += [row for row in runs if row["arm"] == name]
     for work in ORDER:
         if of_work := [row for row in own if row["work"] == work]:
@@ -95,5 +118,5 @@ def _alone(
 
 def _sum(arm: str, work: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     joules = [row["joules"] for row in rows]
-    total = {name: sum(row[name] for row in rows) for name in (*_MEASURES, "tokens")}
+    total = {name: sum(row[name] for row in rows) for name in (*_MEASURES, "tokens", "measured")}
     return {"arm": arm, "work": work, **total, "joules": None if None in joules else sum(joules)}

@@ -33,6 +33,7 @@ class ReportData(TypedDict):
     curated: list[str]
     comparisons: list[dict[str, Any]]
     savings: list[dict[str, Any]]
+    fine_tuning: dict[str, Any] | None
     search: dict[str, Any] | None
     flow: list[dict[str, Any]]
     heldout: list[dict[str, Any]]
@@ -82,9 +83,14 @@ def study_report(study: Mapping[str, Any], store_url: str) -> ReportData:
     urls = [join(store_url, "versions", identifier) for identifier in dict.fromkeys(study["versions"].values())]
     versions = [Version(url, read_manifest(url, "version")) for url in urls]
     facts = {name: study[name] for name in ("created", "configuration", "code", "libraries", "machine")}
-    facts |= {"study": study["id"], "search": study["search"]}
+    facts |= {"study": study["id"], "search": study["search"], "fine_tuning": study.get("fine_tuning")}
     data = _assemble("study", study["title"], study["question"], versions, store_url, study["arms"], facts)
-    data["comparisons"] = [_comparison(entry) for entry in study["comparisons"]]
+    data["fine_tuning"] = facts["fine_tuning"]
+    tuned = data["fine_tuning"]["comparisons"] if data["fine_tuning"] else [{"results": []}] * len(study["comparisons"])
+    data["comparisons"] = [
+        _comparison(entry) | {"tuned": of_tasks["results"]}
+        for entry, of_tasks in zip(study["comparisons"], tuned, strict=True)
+    ]
     data["savings"] = list(study["savings"])
     data["curated"] = list(study["curated"])
     data["domains"] = [found for arm in study["arms"] if (found := _domains(arm, store_url))]
@@ -173,6 +179,7 @@ def _assemble(
         "curated": [],
         "comparisons": [],
         "savings": [],
+        "fine_tuning": None,
         "search": facts.get("search"),
         "flow": corpus.document_flow(versions, manifests),
         "heldout": corpus.heldout_rows(versions),
@@ -242,7 +249,8 @@ def _bill(
     of_version = {v.id: corpus.stage_bill(corpus.stage_manifests(store_url, [v])) for v in versions}
     every = corpus.stage_bill(corpus.stage_manifests(store_url, versions))
     gpu = facts.get("machine", {}).get("backend") == "gpu"
-    return bill(every, of_version, arms, facts.get("search"), gpu)
+    tuned = (facts.get("fine_tuning") or {"arms": []})["arms"]
+    return bill(every, of_version, arms, facts.get("search"), tuned, gpu)
 
 
 def _provenance(
