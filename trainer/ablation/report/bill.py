@@ -11,16 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pipelines.store.versions import Version
+
 WATTS_A_CORE = 10.0
 """What a busy core is taken to draw, with its share of memory and fans: servers of 2020 to 2025 draw 5 to 15."""
 
+FILTERING = "filtering"
 WORKS = {
     "extract": "extraction",
     "deduplicate": "deduplication",
-    "classifier": "filtering",
-    "quality": "filtering",
-    "sample": "filtering",
-    "subset": "filtering",
+    "classifier": FILTERING,
+    "quality": FILTERING,
+    "sample": FILTERING,
+    "subset": FILTERING,
     "tokenizer": "tokenizing",
     "tokenize": "tokenizing",
     "pack": "tokenizing",
@@ -67,6 +70,12 @@ def bill(
         "watts": watts,
         "watts_measured": rate is not None,
     }
+
+
+def needed(version: Version, stages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the stages that a version would need alone: one that takes all documents needs no filter."""
+    takes_all = all(part.variant == "all" for part in version.components.values())
+    return [stage for stage in stages if not takes_all or WORKS.get(stage["stage"]) != FILTERING]
 
 
 def measured_watts(runs: Sequence[Mapping[str, Any]]) -> float | None:

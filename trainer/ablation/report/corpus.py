@@ -9,20 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pipelines.store.files import exists, join, read_json
+from pipelines.store.files import exists, join, list_folders, read_json
 from pipelines.store.versions import Version
 from trainer.ablation.report.charts import histogram
 
 SCORE_UNITS = 1 << 16
+CLASSIFIER = "classifier"
 
 Manifest = dict[str, Any]
 
 
 def stage_manifests(store_url: str, versions: Sequence[Version]) -> list[Manifest]:
-    """Return the manifests of all stages of some versions, each once; a stage that was deleted is left out."""
+    """Return the manifests of all stages of some versions and of the classifiers that scored their pages, each once; a
+    stage that was deleted is left out."""
     references = dict.fromkeys(reference for version in versions for reference in version.manifest["stages"])
     paths = [join(store_url, "stages", reference, "manifest.json") for reference in references]
-    return [read_json(path) for path in paths if exists(path)]
+    found = [read_json(path) for path in paths if exists(path)]
+    return [*found, *_classifiers(store_url, found)]
+
+
+def _classifiers(store_url: str, manifests: Sequence[Manifest]) -> list[Manifest]:
+    """Return the manifests of the classifiers whose models some stages used."""
+    used = {manifest["inputs"].get(CLASSIFIER) for manifest in manifests} - {None}
+    base = join(store_url, "stages", CLASSIFIER)
+    paths = [join(base, name, "manifest.json") for name in list_folders(base)] if used else []
+    made = {manifest["output_id"]: manifest for manifest in (read_json(path) for path in paths if exists(path))}
+    return [made[output] for output in sorted(used & made.keys())]
 
 
 def source_components(versions: Iterable[Version]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pipelines.store.files import exists, join, list_folders, read_json
 from pipelines.store.stages import read_manifest
 from pipelines.store.versions import Version, find_version
 from trainer.ablation.report import corpus
-from trainer.ablation.report.bill import bill
+from trainer.ablation.report.bill import bill, needed
 from trainer.ablation.report.charts import curves, forest
 from trainer.ablation.report.domains import domain_scores
 from trainer.ablation.report.tasks import task_scores
@@ -246,7 +246,7 @@ def _experts(arms: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _bill(
     versions: Sequence[Version], store_url: str, arms: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    of_version = {v.id: corpus.stage_bill(corpus.stage_manifests(store_url, [v])) for v in versions}
+    of_version = {v.id: needed(v, corpus.stage_bill(corpus.stage_manifests(store_url, [v]))) for v in versions}
     every = corpus.stage_bill(corpus.stage_manifests(store_url, versions))
     gpu = facts.get("machine", {}).get("backend") == "gpu"
     tuned = (facts.get("fine_tuning") or {"arms": []})["arms"]
