@@ -35,6 +35,29 @@ def test_the_page_is_as_wide_as_the_screen(page, report_file, width):
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_label_of_a_plot_is_cut_off_by_the_edge_of_the_screen(page, report_file, width):
+    page.open(report_file, width)
+    labels = page.evaluate(
+        "[...document.querySelectorAll('.axis span, .x-axis span, .y-axis span, .sides span, .figures')].map(e => {"
+        "const r = e.getBoundingClientRect(); return [e.textContent, r.left, r.right] })"
+    )
+    assert len(labels) > 20
+    assert [label for label, left, right in labels if left < 0 or right > width] == []
+
+
+def test_on_paper_the_page_fits_and_what_needs_a_screen_is_left_out(page, report_file):
+    page.open(report_file, 718)  # A4 with margins of a centimetre, in CSS pixels
+    page.call("Emulation.setEmulatedMedia", media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") == 718
+    shown = "[...document.querySelectorAll('nav, .search')].filter(e => e.offsetHeight).length"
+    assert page.evaluate(shown) == 0
+    wide = (
+        "[...document.querySelectorAll('table')].filter(e => e.offsetHeight && e.getBoundingClientRect().right > 719)"
+    )
+    assert page.evaluate(f"{wide}.map(e => e.tHead.innerText)") == []
+
+
 def test_dark_and_light_differ_and_are_legible(page, report_file):
     page.open(report_file)
     colors = (

@@ -79,6 +79,16 @@ def test_experts_are_counted_from_1_to_64_and_to_256_on_a_gpu():
     assert counts("moe_dense_gpu") == {1, 8, 64, 256}
 
 
+def test_the_saving_factor_has_four_dense_and_three_mixture_sizes_tuned_alike():
+    loaded = load_study(str(FOLDER / "saving_factor_gpu.toml"))
+    (saving,) = loaded.study.savings
+    sizes = {name: config.model.experts for name, config in loaded.trainings.items()}
+    assert len([name for name in saving.reference if not sizes[name]]) >= 4
+    assert len([name for name in saving.saver if sizes[name]]) >= 3
+    assert loaded.study.search is not None
+    assert {"flops", "seconds"} < set(saving.axes)
+
+
 def test_fine_tuning_goes_on_with_the_runs_of_the_study_of_experts():
     for size in ("", "_gpu"):
         tuned, trained = (load_study(str(FOLDER / f"{name}{size}.toml")) for name in ("fine_tuning", "moe_dense"))
