@@ -52,9 +52,7 @@ def test_on_paper_the_page_fits_and_what_needs_a_screen_is_left_out(page, report
     assert page.evaluate("document.documentElement.scrollWidth") == 718
     shown = "[...document.querySelectorAll('nav, .search')].filter(e => e.offsetHeight).length"
     assert page.evaluate(shown) == 0
-    wide = (
-        "[...document.querySelectorAll('table')].filter(e => e.offsetHeight && e.getBoundingClientRect().right > 719)"
-    )
+    wide = "[...document.querySelectorAll('table')].filter(e => e.checkVisibility() && e.getBoundingClientRect().right > 719)"
     assert page.evaluate(f"{wide}.map(e => e.tHead.innerText)") == []
 
 

@@ -12,12 +12,13 @@ import pytest
 from pipelines.progress import SilentDisplay
 from pipelines.store.configuration import ConfigError
 from pipelines.store.errors import GlamError
-from tests.trainer.ablation.running import Listener
+from pipelines.store.stages import read_manifest
+from pipelines.store.versions import Version
 from tests.trainer.ablation.small_study import changed, write_study
-from trainer.ablation.fine_tuning.jobs import study_parts
+from trainer.ablation.fine_tuning.jobs import fine_tuning_jobs, study_parts, work_on_task
 from trainer.ablation.fine_tuning.parts import open_parts, part
 from trainer.ablation.planning import plan
-from trainer.ablation.run import run_study
+from trainer.ablation.run import plan_runs
 from trainer.ablation.study import load_study
 from trainer.ablation.summary import verdicts
 from trainer.evaluation.evaluate import open_set
@@ -195,35 +196,30 @@ def test_the_report_has_the_fine_tuning_and_its_bill(killed, finished):
     assert html.count("<td>fine-tuning</td>") >= 2
 
 
-def test_a_set_that_changes_starts_other_fine_tunings_from_the_same_runs(killed, finished, tmp_path):
-    (tmp_path / "tasks").mkdir()
+def tuned_runs(killed, overrides):
+    """The folders of a study's fine-tunings with other values, and of the runs that they go on with."""
+    loaded, store = load_study(str(killed[0]), overrides), str(killed[1])
+    (url,) = (killed[1] / "versions").iterdir()
+    versions = dict.fromkeys(loaded.study.arms, Version(str(url), read_manifest(str(url), "version")))
+    jobs = fine_tuning_jobs(loaded, plan_runs(loaded, versions, store), versions, study_parts(loaded), store)
+    return {job["run_dir"] for job in jobs}, {job["fine_tuning"]["parent"] for job in jobs}
+
+
+@pytest.mark.usefixtures("finished")
+def test_other_examples_or_settings_are_other_fine_tunings_of_the_same_runs(killed, tmp_path):
+    tuned, parents = tuned_runs(killed, [])
+    assert all(Path(folder, "run.json").exists() for folder in tuned | parents)
     for file in Path(killed[0].parent, "tasks").glob("*.jsonl"):
-        (tmp_path / "tasks" / file.name).write_text(file.read_text().replace("0", "zero"))
-    loaded = load_study(str(killed[0]), [f"fine_tuning.data={tmp_path / 'tasks'}", "fine_tuning.tasks=['words']"])
-    listener = Listener()
-    study, _ = run_study(loaded, str(killed[1]), [], listener)
-    assert study["id"] != finished[0]["id"]
-    assert "  runs: 6 of 6 found, not computed again" in listener.said
-    ids = [{run["id"] for entry in s["fine_tuning"]["arms"] for run in entry["runs"]} for s in (study, finished[0])]
-    assert not ids[0] & ids[1]
+        (tmp_path / file.name).write_text(file.read_text().replace('"text": "', '"text": "the '))
+    for overrides in ([f"fine_tuning.data={tmp_path}"], ["fine_tuning.steps=13"], ["fine_tuning.learning_rate=0.2"]):
+        others, same = tuned_runs(killed, overrides)
+        assert not others & tuned
+        assert same == parents
 
 
 def test_files_that_change_under_a_study_are_noticed(killed):
-    from pipelines.store.stages import read_manifest
-    from pipelines.store.versions import Version
-    from trainer.ablation.fine_tuning.jobs import work_on_task
-
-    version = Version(str(next((killed[1] / "versions").iterdir())), {})
-    version = Version(version.url, read_manifest(version.url, "version"))
-    loaded = load_study(str(killed[0]))
-    told = {
-        "task": "words",
-        "catalogue": str(killed[0].parent / "tasks"),
-        "sets": str(killed[0].parent / "tasks"),
-        "settings": loaded.study.fine_tuning.model_dump(),
-        "digest": "0" * 64,
-        "parent": "",
-        "data": "",
-    }
+    loaded, folder = load_study(str(killed[0])), str(killed[0].parent / "tasks")
+    told = {"task": "words", "catalogue": folder, "sets": folder, "digest": "0" * 64, "parent": "", "data": ""}
+    told |= {"settings": loaded.study.fine_tuning.model_dump()}
     with pytest.raises(GlamError, match="the files of words changed while the study ran; run it again"):
-        work_on_task({"run_dir": "", "seed": 0, "fine_tuning": told}, version, SilentDisplay().move, False)
+        work_on_task({"run_dir": "", "seed": 0, "fine_tuning": told}, None, SilentDisplay().move, False)
