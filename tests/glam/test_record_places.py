@@ -54,7 +54,10 @@ def write_corpus(folder: Path) -> Path:
     found = texts()
     lines = [json.dumps({"text": text}) for text in found[:40]]
     damaged = [*lines[:3], '{"text": "cut', '{"text": " "}', lines[3], '{"text": 3}', lines[4]]
-    for name, content in (("a/x", damaged), ("b/x", lines[5:])):
+    twice = [
+        json.dumps({"id": "twice", "text": text}) for text in ("", "A text of this name, which is long enough. " * 9)
+    ]
+    for name, content in (("a/x", damaged), ("b/x", [*lines[5:], *twice])):
         path = folder / "notes" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_suffix(".jsonl").write_text("\n".join(content) + "\n")
@@ -118,6 +121,15 @@ def test_a_place_is_written_as_it_is_told(corpus):
         assert "quarantined: Invalid control character" in said
     assert RecordPlace.parse("http://site.example:80/a,b") is None
     assert RecordPlace.parse("s3://host:80/x:12") == ("s3://host:80/x", 12)
+
+
+def test_a_name_tells_documents_and_records_that_gave_none(corpus):
+    explained = answer("explain", "all", "twice", "--store", corpus / "store")
+    (document,), (record,) = explained["documents"], explained["left_out"]
+    assert (document["native_key"], record["native_key"], record["reason"]) == ("twice", "twice", "no_text")
+    said = run("explain", "all", "twice", "--store", corpus / "store")
+    assert said.startswith(document["id"])
+    assert "twice  notes: no document; the record was left out as no_text" in said
 
 
 def test_a_place_without_a_record_is_told_with_what_is_next_to_it(corpus):
