@@ -79,6 +79,13 @@ def test_a_click_on_a_heading_sorts_by_number_and_again_turns_it_round(page, rep
     assert page.evaluate(column) == ["130", "117", "61", "50", "45", "17", "9"]
 
 
+def test_what_stands_under_the_pointer_tells_its_figures(page, report_file):
+    page.open(report_file)
+    titles = page.evaluate("[...document.querySelectorAll('.track, .bars i, .mix i')].map(e => e.title)")
+    assert len(titles) > 30
+    assert all(any(letter.isdigit() for letter in title) or "not distinguishable" in title for title in titles)
+
+
 def test_the_pages_to_read_can_be_searched(page, report_file):
     page.open(report_file)
     shown = "[...document.querySelectorAll('#pages > *')].filter(e => e.offsetHeight).length"

@@ -1,5 +1,6 @@
 """Every study that stands ready loads and is planned without any data, and compares what it says it does."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,17 @@ def test_fine_tuning_goes_on_with_the_runs_of_the_study_of_experts():
         assert tuned.corpora == trained.corpora
         assert (tuned.study.seeds, tuned.study.search) == (trained.study.seeds, trained.study.search)
         assert len(tuned.study.fine_tuning.tasks) >= 2
+
+
+@pytest.mark.skipif("GLAM_EVAL" not in os.environ, reason="GLAM_EVAL names no folder of evaluation sets")
+@pytest.mark.parametrize("name", ["fine_tuning", "fine_tuning_gpu"])
+def test_the_tasks_of_fine_tuning_have_examples_enough_on_both_sides(name):
+    from trainer.ablation.fine_tuning.jobs import study_parts
+
+    for of_task in study_parts(load_study(str(FOLDER / f"{name}.toml"))).values():
+        held = len(of_task.held.examples)
+        assert held >= 200
+        assert 0.6 < of_task.examples / (of_task.examples + held) < 0.8
 
 
 def test_all_arms_are_compared(loaded):
