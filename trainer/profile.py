@@ -22,12 +22,19 @@ class Profile(NamedTuple):
         """Read `N` or `N:M`.
 
         Raises:
-            GlamError: when it is neither.
+            GlamError: when it is neither, or the last is before the first.
         """
         found = re.fullmatch(r"(\d+)(?::(\d+))?", text)
-        profile = found and cls(int(found[1]), int(found[2] or found[1]))
-        if not profile or not 0 < profile.first <= profile.last:
-            raise GlamError(f"--profile {text}: give an update, or the first and the last, e.g. 20 or 20:25")
+        if not found or int(found[1]) == 0:
+            raise GlamError(
+                f"--profile {text}: give an update, counted from 1, or the first and the last, e.g. 20 or 20:25"
+            )
+        profile = cls(int(found[1]), int(found[2] or found[1]))
+        if profile.last < profile.first:
+            raise GlamError(
+                f"--profile {text}: the last update, {profile.last}, is before the first, {profile.first}; "
+                f"give FIRST:LAST, e.g. {profile.last}:{profile.first}"
+            )
         return profile
 
 

@@ -110,6 +110,8 @@ def test_a_peak_is_given_or_measured():
 def test_a_profile_is_an_update_or_a_first_and_a_last():
     assert Profile.parse("7") == (7, 7)
     assert Profile.parse("7:9") == (7, 9)
-    for wrong in ("0", "9:7", "a", "3:", "1:2:3"):
+    for wrong in ("0", "a", "3:", "1:2:3"):
         with pytest.raises(GlamError, match=f"--profile {wrong}: give an update"):
             Profile.parse(wrong)
+    with pytest.raises(GlamError, match="--profile 9:7: the last update, 7, is before the first, 9; give FIRST:LAST"):
+        Profile.parse("9:7")
