@@ -85,7 +85,8 @@ def _train(version: Version, config: TrainingConfig, run: str, wanted: Wanted, d
             f"{passed['last_loss']:.3f}, waiting for input {100 * passed['input_share']:.1f} % of the time"
         )
     reports = console("train", config.model)
-    display.say(f"  train: the update is compiled first; then a report every {config.training.log_every} updates")
+    every = config.training.log_every
+    display.say(f"  train: the version's files are hashed, the update is compiled; then a report every {every} updates")
     result = train(version, config, run, on_step=reports, profile=profile)
     display.finish()
     display.say(f"{reports.summary()}; waiting for input {100 * result.input_share:.1f} % of {result.seconds:.1f} s")

@@ -168,6 +168,8 @@ class TrainingSettings(Settings):
             `stability.roll_backs` is not 0: the checkpoint that a run goes back to decides its weights.
         checkpoints_kept: newest checkpoints that stay.
         log_every: steps between reports to the caller; the metrics file has every step.
+        verify_share: share of the bytes of the version's training files that are hashed before the first update, and
+            again where a run goes on; less than 1 takes a sample of whole files, for a corpus of terabytes.
     """
 
     steps: int = Field(default=250, ge=1)
@@ -179,6 +181,7 @@ class TrainingSettings(Settings):
     checkpoint_every: int = Field(default=100, ge=0)
     checkpoints_kept: int = Field(default=2, ge=1)
     log_every: int = Field(default=10, ge=1)
+    verify_share: float = Field(default=1.0, gt=0, le=1)
 
     @model_validator(mode="before")
     @classmethod

@@ -14,11 +14,11 @@ import jax
 
 from pipelines.store.configuration import ConfigError
 from pipelines.store.files import join
-from pipelines.store.verification import check_sizes
+from pipelines.store.verification import check_sizes, check_training_contents
 from pipelines.store.versions import Version
 from trainer.checkpoints import Checkpoints, Retention
 from trainer.config import MeshSettings, TrainingConfig
-from trainer.mixture import check_repetition
+from trainer.mixture import check_repetition, training_weights
 from trainer.origin import Origin
 from trainer.processes import is_first, losses_told, own_folder, wait_for_all
 from trainer.profile import Profile
@@ -84,6 +84,9 @@ def train(
             wait_for_all("the folder is the run's")
         if (result := finished_result(run, run_dir)) is not None:
             return result
+        if origin is None:
+            weights = training_weights(version, config)
+            check_training_contents(version, weights, config.training.verify_share, seed)
         with (
             own_folder(run_dir, (METRICS_FILE, EVENTS_FILE)) as folder,
             Checkpoints(join(run_dir, "checkpoints"), retention(config)) as checkpoints,

@@ -6,7 +6,7 @@ order of hash(seed, `verify`, path) until a share of the bytes is reached. Anoth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -139,18 +139,42 @@ def verify_version(version: Version, threads: int = 2) -> list[BadFile]:
 
 
 def check_sizes(version: Version) -> None:
-    """Refuse a version whose manifest does not give its id, or one of whose training files has another size.
-
-    This is what the start of a training can afford: a listing. Bytes that were changed in their place show when they
-    are read: a record has its CRCs. `verify_version` reads everything.
+    """Refuse a version whose manifest does not give its id, or one of whose training files has another size; a listing
+    is all that is read.
 
     Raises:
         StoreError: with the first of these files and the remedy.
     """
-    trained_on = [entry for entry in version.manifest["files"] if entry["path"].startswith("train/")]
-    for bad in [*check_ids(version), *differing_sizes([Folder(version.url, "", tuple(trained_on))])]:
+    _refuse(version, [*check_ids(version), *differing_sizes([_training_files(version, "train/")])])
+
+
+def check_training_contents(version: Version, components: Iterable[str], share: float, seed: int) -> None:
+    """Refuse a version whose shards, or their indexes, are not those of its manifest: hash them.
+
+    Args:
+        version: whose manifest gives its id (`check_sizes`).
+        components: whose files are read.
+        share: of their bytes that is hashed at least, a sample by `seed` of whole files; 1 means all.
+        seed: of the sample.
+
+    Raises:
+        StoreError: with the first file that differs, what was found, what was expected and the remedy.
+    """
+    folders = [_training_files(version, *(f"train/{name}/" for name in components))]
+    _refuse(version, check_contents(folders if share == 1 else sample_of(folders, share, seed), threads=2))
+
+
+def _training_files(version: Version, *prefixes: str) -> Folder:
+    """Return the version's folder with the files below any of these."""
+    return Folder(
+        version.url, "", tuple(file for file in version.manifest["files"] if file["path"].startswith(prefixes))
+    )
+
+
+def _refuse(version: Version, bad: Sequence[BadFile]) -> None:
+    for first in bad[:1]:
         raise StoreError(
-            f"{join(version.url, bad.path)}: {bad.reason}: the corpus was changed since it was built; "
+            f"{join(version.url, first.path)}: {first.reason}: the corpus was changed since it was built; "
             f"`glam verify {version.id[:12]}` says what differs; bring the files back, or delete the version and build "
             "it again"
         )

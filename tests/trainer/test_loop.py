@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from hashlib import sha256
+from itertools import combinations, pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import trainer.session
+from pipelines.store import verification
 from pipelines.store.configuration import ConfigError
 from pipelines.store.errors import GlamError
-from pipelines.store.files import StoreError
+from pipelines.store.files import StoreError, digest_file, read_bytes
 from pipelines.store.stages import read_manifest
+from pipelines.store.tfrecord import index_url
+from pipelines.store.verification import check_training_contents
 from pipelines.store.versions import Version
 from tests.trainer.test_resume import without_seconds
 from trainer.config import TrainingConfig
@@ -22,6 +28,7 @@ from trainer.loop import retention, train
 from trainer.metrics import MetricsFile, read_metrics
 from trainer.profile import Profile
 from trainer.run_folder import read_run, run_identity
+from trainer.session import METRICS_FILE
 
 
 @pytest.fixture(scope="module")
@@ -96,26 +103,96 @@ def test_number_format_and_batch_are_decided_by_backend_and_version_and_part_of_
     assert on_cpu != on_gpu
 
 
+def copy_of(version: Version, folder: Path) -> Version:
+    shutil.copytree(version.url, folder)
+    return Version(str(folder), read_manifest(str(folder), "version"))
+
+
+def damaged(sound: bytes) -> bytes:
+    return bytes(byte ^ (position % 40 == 20) for position, byte in enumerate(sound))
+
+
 def test_a_corpus_that_was_changed_in_its_place_is_refused(version, config, run_dir, tmp_path):
-    copy = tmp_path / "version"
-    shutil.copytree(version.url, copy)
-    shard = copy / "train/web/part-00001-of-00002.tfrecord"
+    copy = copy_of(version, tmp_path / "version")
+    shard = Path(copy.url, "train/web/part-00001-of-00002.tfrecord")
     sound = shard.read_bytes()
-
-    def start() -> None:
-        train(Version(str(copy), read_manifest(str(copy), "version")), config, run_dir)
-
     shard.write_bytes(sound[:-1])
     with pytest.raises(StoreError, match=r"part-00001-of-00002\.tfrecord: \d+ bytes, the manifest says \d+"):
-        start()
-    shard.write_bytes(bytes(byte ^ (position % 40 == 20) for position, byte in enumerate(sound)))
-    with pytest.raises(StoreError, match=r"part-00001-of-00002\.tfrecord: record \d+ is damaged"):
-        start()
-    manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["files"][0]["sha256"] = "0" * 64
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+        train(copy, config, run_dir)
+    shard.write_bytes(damaged(sound))
+    with pytest.raises(StoreError, match=r"part-00001-of-00002\.tfrecord: sha256 \w+, the manifest says \w+"):
+        train(copy, config, run_dir)
+    shard.write_bytes(sound)
+    copy.manifest["files"][0]["sha256"] = "0" * 64
     with pytest.raises(StoreError, match="the manifest was changed"):
-        start()
+        train(copy, config, run_dir)
+
+
+def test_a_sound_shard_of_the_same_size_in_the_place_of_another_is_refused_at_start_and_when_a_run_goes_on(
+    version, run_dir, tmp_path
+):
+    copy = copy_of(version, tmp_path / "version")
+    shard = Path(copy.url, "train/web/part-00000-of-00002.tfrecord")
+    sound = shard.read_bytes()
+    bounds = np.frombuffer(read_bytes(index_url(str(shard))), "<u8").tolist()
+    lengths = [end - start for start, end in pairwise(bounds)]
+    one, other = next((a, b) for a, b in combinations(range(len(lengths)), 2) if lengths[a] == lengths[b])
+    records = [sound[start:end] for start, end in pairwise(bounds)]
+    records[one], records[other] = records[other], records[one]
+    exchanged = b"".join(records)
+    assert len(exchanged) == len(sound)
+    assert exchanged != sound
+    message = (
+        rf"{shard.name}: sha256 {sha256(exchanged).hexdigest()}, the manifest says {sha256(sound).hexdigest()}: the "
+        r"corpus was changed since it was built; `glam verify \w+` says what differs; bring the files back, or delete"
+    )
+
+    def stop_at_six(done: int, *_: object) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    shard.write_bytes(exchanged)
+    with pytest.raises(StoreError, match=message):
+        train(copy, small_config(), run_dir)
+    assert not Path(run_dir, METRICS_FILE).exists()
+    shard.write_bytes(sound)
+    with pytest.raises(KeyboardInterrupt):
+        train(copy, small_config(), run_dir, on_step=stop_at_six)
+    shard.write_bytes(exchanged)
+    with pytest.raises(StoreError, match=message):
+        train(copy, small_config(), run_dir)
+    books_alone = small_config().changed({"mixture": {"books": 1.0}}, "test")
+    train(copy, books_alone, str(tmp_path / "books"))  # does not read that shard
+
+
+def test_of_a_large_corpus_a_sample_may_be_hashed(version, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(verification, "digest_file", lambda url, _: hashed.append(url) or digest_file(url))
+    check_training_contents(version, ["books", "web"], 1.0, seed=0)
+    every = sorted(hashed)
+    assert [url for url in every if url.endswith(".tfrecord")] == sorted(
+        shard for part in version.components.values() for shard in part.shards
+    )
+    hashed.clear()
+    check_training_contents(version, ["books", "web"], 0.01, seed=0)
+    assert len(hashed) == 1
+    config = small_config()
+    sampled = config.changed({"training": {"verify_share": 0.01}}, "test")
+    assert run_identity(version.id, sampled, 0) == run_identity(version.id, config, 0)
+
+
+def test_a_record_that_is_damaged_while_a_run_goes_on_stops_it(version, run_dir, tmp_path):
+    copy = copy_of(version, tmp_path / "version")
+
+    def damage(done: int, *_: object) -> None:
+        if done == 3:
+            for shard in Path(copy.url, "train").rglob("*.tfrecord"):
+                content = damaged(shard.read_bytes())
+                with shard.open("r+b") as file:  # in its place, as the run has it mapped
+                    file.write(content)
+
+    with pytest.raises(StoreError, match=r"\.tfrecord: record \d+ is damaged"):
+        train(copy, small_config(), run_dir, on_step=damage)
 
 
 class SlowData(TrainingData):
