@@ -49,6 +49,8 @@ class ModelSettings(Settings):
         capacity_factor: slots of all experts per token (GShard's meaning: all choices count), so 2.0 is just enough
             for the two choices of an even router.
         group_size: tokens that are routed together and share a capacity.
+        padding: `left_out`: it takes no expert's slot and counts in no mean; `counted`: it is routed like text, and the
+            losses are divided by all positions (the authors' code).
         dispatcher: how tokens reach the experts, with equal results: `gather` moves rows, `einsum` multiplies by
             one-hots.
         relative_buckets: buckets of the relative position bias.
@@ -79,6 +81,7 @@ class ModelSettings(Settings):
     expert_activation: Literal["relu", "gelu"] = "relu"
     capacity_factor: float = Field(default=2.5, gt=0, allow_inf_nan=False)
     group_size: int = Field(default=256, ge=1)
+    padding: Literal["left_out", "counted"] = "left_out"
     dispatcher: Literal["gather", "einsum"] = "gather"
     relative_buckets: int = Field(default=32, ge=4, multiple_of=2)
     relative_max_distance: int = Field(default=128, ge=2)

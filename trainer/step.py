@@ -145,7 +145,7 @@ def _gradients(
     decoder: Decoder, batch: Batch, model: ModelSettings, loss_chunk: int, micro_batches: int, draw: Draw | None
 ) -> tuple[Told, Decoder]:
     """Return the losses, what the routers did, and the gradient of the objective over a batch."""
-    whole = totals(batch)
+    whole = totals(batch, model)
 
     def weighed(decoder: Decoder, part: Batch, draw: Draw | None) -> tuple[jax.Array, Told]:
         told = losses(decoder, part, model, loss_chunk, draw, whole)

@@ -52,3 +52,18 @@ def test_micro_batches_give_the_losses_gradients_and_counts_of_the_whole_batch(v
         if whole.routers is not None:
             assert np.array_equal(parts.routers.counts.load, whole.routers.counts.load)
             assert np.array_equal(parts.routers.counts.dropped, whole.routers.counts.dropped)
+
+
+def test_second_experts_by_chance_are_others_in_every_update_and_for_every_seed(version, config):
+    settings = config.changed({"model": {"second_expert": "random", "capacity_factor": 1.0}}, "test").model
+    state = compiled_start(settings, config.optimizer, version.vocabulary_size)(jnp.int32(0))
+    step, batch = compiled_step(settings, config.optimizer, 12, 0), TrainingData(version, 4, 0).batch(0)
+
+    def load(number: int, seed: int) -> list:
+        _, metrics = step(jax.tree.map(jnp.copy, state), jnp.int32(number), jnp.int32(seed), batch)
+        return metrics.routers.counts.load.tolist()
+
+    first = load(1, 0)
+    assert load(1, 0) == first
+    assert load(2, 0) != first
+    assert load(1, 1) != first

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.store.configuration import ConfigError
-from trainer.config import ModelSettings, TrainingSettings, load_training_config
+from trainer.config import ModelSettings, OptimizerSettings, TrainingSettings, load_training_config
+from trainer.family import FAMILY
 
 DEMO = Path(__file__).parents[2] / "configs" / "training" / "demo.toml"
 
@@ -34,6 +35,21 @@ def test_a_wrong_value_is_refused_by_file_key_value_and_constraint(override, par
         load_training_config(str(DEMO), [override])
     for part in parts:
         assert part in str(caught.value)
+
+
+def test_the_defaults_are_those_of_the_ledger():
+    """docs/deviations.md: what is not switched on or off."""
+    model, optimizer = ModelSettings(), OptimizerSettings()
+    assert (model.experts > 0, model.choices, model.second_expert, model.capacity_factor) == (True, 2, "all", 2.5)
+    assert (model.feed_forward, model.expert_activation, model.twin) == ("gated", "relu", "flops")
+    assert (model.relative_buckets, model.relative_max_distance, model.attention_extra_logit) == (32, 128, True)
+    assert (model.attend_across_documents, model.padding) == (False, "left_out")
+    assert (model.auxiliary_loss_weight, model.router_z_loss_weight, model.output_z_loss_weight) == (0.01, 0.0, 1e-4)
+    assert (model.activation_dtype, model.remat) == ("auto", "none")
+    assert (optimizer.decay_exponent, optimizer.clipping_threshold, optimizer.min_factored_dim) == (0.8, 1.0, 128)
+    assert (optimizer.gradient_epsilon, optimizer.parameter_epsilon) == (1e-30, 1e-3)
+    assert (optimizer.schedule, optimizer.constant_steps) == ("linear", 10_000)
+    assert {FAMILY[name].settings["capacity_factor"] for name in FAMILY if FAMILY[name].source == "GLaM"} == {2.0}
 
 
 def test_changes_are_validated_and_name_their_place():

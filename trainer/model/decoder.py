@@ -54,7 +54,7 @@ def forward(
     """
     settings = settings.on(jax.default_backend())
     mask = attention_mask(segments, settings.attend_across_documents)
-    real = segments > 0
+    real = is_real(segments, settings)
 
     def pair(x: jax.Array, number: jax.Array | int, even: Layer, odd: Layer) -> tuple[jax.Array, Routers | None]:
         x = x + attention(even.attention, x, mask, settings)
@@ -68,6 +68,11 @@ def forward(
     x = constrain(decoder.embedding[...].astype(settings.activation_dtype)[ids], "BSM")
     x, routers = _through_pairs(_rematerialized(pair, settings), x, decoder, settings)
     return rms_norm(x, decoder.norm[...]), routers
+
+
+def is_real(segments: jax.Array, settings: ModelSettings) -> jax.Array:
+    """Tell of each token (B, S) whether it is routed and counts in the routers' means."""
+    return jnp.ones_like(segments, bool) if settings.padding == "counted" else segments > 0
 
 
 Pair = Callable[[jax.Array, Any, Layer, Layer], tuple[jax.Array, Routers | None]]

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from trainer.batch import Batch
 from trainer.config import ModelSettings
-from trainer.model.decoder import Routers, forward
+from trainer.model.decoder import Routers, forward, is_real
 from trainer.model.parameters import Decoder
 from trainer.model.routing import Draw
 from trainer.sharding import constrain
@@ -71,15 +71,16 @@ def _logits_of(decoder: Decoder, hidden: jax.Array, ids: jax.Array) -> jax.Array
 
 
 class Totals(NamedTuple):
-    """What the means of a whole batch divide by: targets that count, tokens that are real."""
+    """What the means of a whole batch divide by: targets that count, tokens that are routed."""
 
     counted: jax.Array
     real: jax.Array
 
 
-def totals(batch: Batch) -> Totals:
+def totals(batch: Batch, settings: ModelSettings) -> Totals:
     """Return the totals of a batch."""
-    return Totals(jnp.sum(batch.counted), jnp.sum(batch.segments > 0))
+    places = jnp.ones_like(batch.counted) if settings.padding == "counted" else batch.counted
+    return Totals(jnp.sum(places), jnp.sum(is_real(batch.segments, settings)))
 
 
 def losses(
@@ -105,7 +106,7 @@ def losses(
     entropy, log_partition = token_losses(
         decoder, hidden.reshape(-1, hidden.shape[-1]), batch.targets.reshape(-1), chunk
     )
-    own = totals(batch)
+    own = totals(batch, settings)
     whole = whole or own
     counted = batch.counted.reshape(-1)
     tokens = jnp.maximum(whole.counted, 1)

@@ -1,26 +1,16 @@
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.trainer.model.reference import t5_bucket
 from trainer.config import ModelSettings
 from trainer.model.attention import distance_buckets, relative_bias, softmax
 from trainer.model.decoder import forward
 from trainer.model.loss import logits
 from trainer.model.parameters import initialize
-
-
-def t5_bucket(distance: int, buckets: int, max_distance: int) -> int:
-    """The bucket of a distance into the past, as in T5's code for causal attention."""
-    exact = buckets // 2
-    if distance < exact:
-        return distance
-    far = exact + int(math.log(distance / exact) / math.log(max_distance / exact) * (buckets - exact))
-    return min(far, buckets - 1)
 
 
 def test_buckets_are_t5s():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.trainer.model.compiling import QUICKLY
 from trainer.batch import Batch
 from trainer.config import ModelSettings
 from trainer.model.decoder import forward
@@ -38,7 +40,7 @@ def objective_and_gradients(**changes):
         parts, routers = losses(decoder, data, settings, 0, draw)
         return objective(parts, settings), routers
 
-    (value, routers), gradients = jax.jit(jax.value_and_grad(run, has_aux=True))(decoder)
+    (value, routers), gradients = jax.jit(jax.value_and_grad(run, has_aux=True), compiler_options=QUICKLY)(decoder)
     return value, routers, named_arrays(gradients)
 
 
@@ -73,3 +75,5 @@ def test_bfloat16_keeps_weights_router_softmax_and_loss_in_float32():
     exponentials = [line for line in program.splitlines() if " exp " in line]
     assert exponentials
     assert all("bf16" not in line.split("=")[0] for line in exponentials)
+    of_attention = re.findall(r":(\w+)\[2,2,16,16\] = dot_general", program)
+    assert set(of_attention) == {"f32"}

@@ -10,6 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.trainer.model.compiling import QUICKLY
+from tests.trainer.model.reference import Routed
+from tests.trainer.model.reference import route as reference_route
 from trainer.model.experts import einsum_mixture, gather_mixture
 from trainer.model.routing import Draw, expert_capacity, route
 
@@ -20,90 +23,46 @@ DISPATCHERS = {"einsum": einsum_mixture, "gather": gather_mixture}
 class Reference(NamedTuple):
     output: np.ndarray
     gradients: dict[str, np.ndarray]
-    dropped: list[int]
-    load: np.ndarray
-    auxiliary: float
-
-
-def queue(best: np.ndarray, sent: np.ndarray, experts: int, capacity: int) -> np.ndarray:
-    """Return which choices (T, K) of a group are kept: all first choices in order, then all second ones."""
-    free = [capacity] * experts
-    kept = np.zeros(best.shape, bool)
-    for choice in range(best.shape[1]):
-        for token, expert in enumerate(best[:, choice]):
-            if sent[token, choice] and free[expert]:
-                free[expert] -= 1
-                kept[token, choice] = True
-    return kept
+    routed: Routed
 
 
 def reference_mixture(
     x, router, first_matrix, second_matrix, real, factor, output_gradient, choices=2, uniform=None
 ) -> Reference:
-    """Return what the mixture gives for x (G, T, M) and the gradients of sum(output · output_gradient).
-
-    `uniform` (G, T) are the draws of the random policy: a second choice is sent where they are below twice its gate.
-    """
+    """Return what the mixture gives for x (G, T, M) and the gradients of sum(output · output_gradient)."""
     x, router, first_matrix, second_matrix = (
         np.asarray(array, np.float64) for array in (x, router, first_matrix, second_matrix)
     )
-    groups, tokens, _ = x.shape
-    experts = router.shape[1]
-    capacity = tokens if factor is None else min(tokens, 4 * math.ceil(tokens * factor / experts / 4))
-    logits = x @ router
-    shares = np.exp(logits - logits.max(-1, keepdims=True))
-    shares /= shares.sum(-1, keepdims=True)
-    best = np.argsort(-shares, axis=-1, kind="stable")[..., :choices]
+    routed = reference_route(x, router, real, factor, choices, uniform)
     output = np.zeros_like(x)
     arrays = (x, router, first_matrix, second_matrix)
     gradients = {name: np.zeros_like(array) for name, array in zip("xrio", arrays, strict=True)}
-    dropped, load = [0] * choices, np.zeros((choices, experts), int)
-    for g in range(groups):
-        sent = np.repeat(real[g][:, None], choices, axis=1)
-        if uniform is not None:
-            pairs = np.take_along_axis(shares[g], best[g], axis=-1)
-            sent[:, 1] &= uniform[g] < 2 * pairs[:, 1] / (pairs.sum(-1) + 1e-9)
-        kept = queue(best[g], sent, experts, capacity)
-        for t in np.flatnonzero(real[g]):
-            pair = shares[g, t, best[g, t]]
-            total = pair.sum() + 1e-9 if choices > 1 else 1.0
-            upstream, gate_gradient = output_gradient[g, t], np.zeros(choices)
-            for choice, expert in enumerate(best[g, t]):
-                if not sent[t, choice]:
-                    continue
-                load[choice, expert] += 1
-                if not kept[t, choice]:
-                    dropped[choice] += 1
-                    continue
-                gate = pair[choice] / total
-                before = x[g, t] @ first_matrix[expert]
-                hidden = np.maximum(before, 0)
-                result = hidden @ second_matrix[expert]
-                output[g, t] += gate * result
-                gate_gradient[choice] = upstream @ result
-                gradients["o"][expert] += np.outer(hidden, gate * upstream)
-                back = (gate * upstream @ second_matrix[expert].T) * (before > 0)
-                gradients["i"][expert] += np.outer(x[g, t], back)
-                gradients["x"][g, t] += back @ first_matrix[expert].T
-            share_gradient = np.zeros(experts)
-            share_gradient[best[g, t]] = gate_gradient / total
-            if choices > 1:
-                share_gradient[best[g, t]] -= (gate_gradient @ pair) / total**2
-            logit_gradient = shares[g, t] * (share_gradient - shares[g, t] @ share_gradient)
-            gradients["r"] += np.outer(x[g, t], logit_gradient)
-            gradients["x"][g, t] += router @ logit_gradient
-    return Reference(output, gradients, dropped, load, auxiliary_loss(shares, best[..., 0], real))
-
-
-def auxiliary_loss(shares: np.ndarray, first: np.ndarray, real: np.ndarray) -> float:
-    """Return E² · mean over experts of f · P, averaged over groups by their real tokens."""
-    experts, total, weight = shares.shape[-1], 0.0, 0
-    for group_shares, chosen, kind in zip(shares, first, real, strict=True):
-        if count := int(kind.sum()):
-            share_of_choices = np.bincount(chosen[kind], minlength=experts) / count
-            total += count * experts**2 * np.mean(share_of_choices * group_shares[kind].mean(0))
-            weight += count
-    return total / weight
+    for g, t in np.argwhere(real):
+        shares, best = routed.shares[g, t], routed.best[g, t]
+        pair = shares[best]
+        total = pair.sum() + 1e-9 if choices > 1 else 1.0
+        upstream, gate_gradient = output_gradient[g, t], np.zeros(choices)
+        for choice, expert in enumerate(best):
+            if not routed.kept[g, t, choice]:
+                continue
+            gate = pair[choice] / total
+            before = x[g, t] @ first_matrix[expert]
+            hidden = np.maximum(before, 0)
+            result = hidden @ second_matrix[expert]
+            output[g, t] += gate * result
+            gate_gradient[choice] = upstream @ result
+            gradients["o"][expert] += np.outer(hidden, gate * upstream)
+            back = (gate * upstream @ second_matrix[expert].T) * (before > 0)
+            gradients["i"][expert] += np.outer(x[g, t], back)
+            gradients["x"][g, t] += back @ first_matrix[expert].T
+        share_gradient = np.zeros(len(shares))
+        share_gradient[best] = gate_gradient / total
+        if choices > 1:
+            share_gradient[best] -= (gate_gradient @ pair) / total**2
+        logit_gradient = shares * (share_gradient - shares @ share_gradient)
+        gradients["r"] += np.outer(x[g, t], logit_gradient)
+        gradients["x"][g, t] += router @ logit_gradient
+    return Reference(output, gradients, routed)
 
 
 @pytest.fixture(scope="module")
@@ -136,16 +95,19 @@ def test_a_dispatcher_equals_the_loop_over_tokens(case, dispatcher, choices, pol
         output = DISPATCHERS[dispatcher](x, routing, first, second, jax.nn.relu)
         return jnp.sum(output * upstream), (output, losses, counts)
 
-    program = jax.jit(jax.value_and_grad(run, argnums=(0, 1, 2, 3), has_aux=True))
+    program = jax.jit(jax.value_and_grad(run, argnums=(0, 1, 2, 3), has_aux=True), compiler_options=QUICKLY)
     (_, (output, losses, counts)), gradients = program(x, router, first, second)
     np.testing.assert_allclose(output, expected.output, rtol=1e-4, atol=2e-4)
     for name, gradient in zip("xrio", gradients, strict=True):
         np.testing.assert_allclose(gradient, expected.gradients[name], rtol=1e-3, atol=1e-3, err_msg=name)
-    assert counts.dropped.tolist() == expected.dropped
-    assert np.array_equal(counts.load, expected.load)
-    assert losses.auxiliary == pytest.approx(expected.auxiliary, rel=1e-5)
+    routed = expected.routed
+    assert np.array_equal(counts.dropped, routed.dropped)
+    assert np.array_equal(counts.load, routed.load)
+    assert losses.auxiliary == pytest.approx(routed.auxiliary, rel=1e-5)
+    assert losses.router_z == pytest.approx(routed.router_z, rel=1e-5)
+    assert counts.entropy == pytest.approx(routed.entropy, rel=1e-5)
     if factor in (0.5, None):
-        assert (sum(expected.dropped) > 0) == (factor == 0.5)
+        assert (routed.dropped.sum() > 0) == (factor == 0.5)
 
 
 def test_random_second_experts_are_sent_in_proportion_to_twice_their_gate(case):
@@ -205,6 +167,18 @@ def test_the_auxiliary_loss_of_an_even_router_is_one():
     x = jnp.eye(4)[None]
     loss = route(x, jnp.eye(4) * 1e-6, jnp.ones((1, 4), bool), None)[1].auxiliary
     assert float(loss) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_entropy_and_router_z_of_a_router_whose_gates_are_known():
+    """Two tokens with logits 0 and ln 3 (gates 1/4 and 3/4, partition 4), one even (1/2, partition 2), and padding."""
+    logits = jnp.log(jnp.array([[[1.0, 3.0], [3.0, 1.0], [1.0, 1.0], [1000.0, 1.0]]]))
+    real = jnp.array([[True, True, True, False]])
+    _, losses, counts = route(logits, jnp.eye(2), real, None)
+    known = math.log(4) - 3 / 4 * math.log(3)  # of gates 1/4 and 3/4
+    assert float(counts.entropy) == pytest.approx((2 * known + math.log(2)) / 3, rel=1e-5)
+    assert float(losses.router_z) == pytest.approx((2 * math.log(4) ** 2 + math.log(2) ** 2) / 3, rel=1e-5)
+    assert counts.load.tolist() == [[2, 1], [1, 2]]
+    assert float(losses.auxiliary) == pytest.approx(2 * (2 / 3 * 1 / 2 + 1 / 3 * 1 / 2), rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,9 @@ def test_norms_start_at_one_and_give_a_root_mean_square_of_one(arrays):
     norms = [array for name, array in arrays.items() if name.endswith("norm")]
     assert len(norms) == 5
     assert all(np.all(np.asarray(norm) == 1) for norm in norms)
-    x = jax.random.normal(jax.random.key(1), (3, 7, M)) * 5
-    out = rms_norm(x, jnp.ones(M))
-    np.testing.assert_allclose(np.sqrt(np.mean(np.square(out), axis=-1)), 1.0, rtol=1e-4)
-    np.testing.assert_allclose(out, x / np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True) + 1e-6), rtol=1e-5)
+    x = jax.random.normal(jax.random.key(1), (3, 7, M))
+    np.testing.assert_allclose(np.sqrt(np.mean(np.square(rms_norm(x * 5, jnp.ones(M))), axis=-1)), 1.0, rtol=1e-4)
+    for scale in (5.0, 1e-3):  # the small one is as large as epsilon's root
+        rows = np.asarray(x) * scale
+        expected = rows / np.sqrt(np.mean(np.square(rows), axis=-1, keepdims=True) + 1e-6)
+        np.testing.assert_allclose(rms_norm(jnp.asarray(rows), jnp.ones(M)), expected, rtol=1e-5)
