@@ -13,6 +13,7 @@ from pipelines.store.versions import Version, find_version
 from trainer.accounting import cost
 from trainer.config import ModelSettings, TrainingConfig, load_training_config
 from trainer.mixture import check_repetition
+from trainer.run_folder import require_local
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Wanted:
 def run_training(config_path: str, overrides: Sequence[str], store: str, wanted: Wanted) -> dict[str, Any]:
     """Say what a configuration means, train, and return what `glam train --json` prints; of several processes, the
     first one alone says and shows anything."""
+    if wanted.run is not None:
+        require_local(wanted.run)
     config = load_training_config(config_path, overrides)
     version = find_version(store, config.version)
     import jax

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pipelines.store.configuration import ConfigError
 from pipelines.store.errors import GlamError
 from pipelines.store.files import join, write_json
 from pipelines.store.hashing import sha256_json
@@ -18,11 +19,12 @@ from pipelines.store.versions import Version
 from trainer.accounting import cost
 from trainer.config import ModelSettings, PreflightSettings, TrainingConfig
 from trainer.family import FAMILY
-from trainer.loop import say_nothing, train
+from trainer.loop import check_fit, say_nothing, train
 from trainer.metrics import input_share, read_metrics
 from trainer.processes import is_first
 from trainer.run_folder import RunResult, run_identity
 from trainer.session import OnStep
+from trainer.sharding import check_mesh
 
 ID_DIGITS = 16
 TENTH = 10
@@ -62,15 +64,23 @@ def preflight(
         What RUN/preflight.json says (docs/formats.md).
 
     Raises:
+        ConfigError: when the mesh or the batch of the run do not fit the small model.
         PreflightError: when it did not train as it should.
     """
     small = small_config(config)
+    size = config.preflight.size or smallest_size(config.model)
+    try:
+        check_fit(small, version.sequence_length)
+        check_mesh(small, version.vocabulary_size, version.sequence_length)
+    except ConfigError as error:
+        raise ConfigError(
+            f"preflight.size: {size} does not fit this run ({error}); set it to a size that does (`glam models`)"
+        ) from error
     identifier = sha256_json(run_identity(version.id, small, seed))[:ID_DIGITS]
     folder = join(run_dir, "preflight", identifier)
     result = train(version, small, folder, seed=seed, on_step=on_step)
     records = read_metrics(join(folder, "metrics.jsonl"))
     judged = judge(records, result, config.preflight)
-    size = config.preflight.size or smallest_size(config.model)
     answer = {"size": size, "run": f"preflight/{identifier}", "steps": result.steps, "tokens": result.tokens, **judged}
     if is_first():
         write_json(join(run_dir, "preflight.json"), answer)

@@ -3,14 +3,17 @@
 Each process has the devices of its machine, reads the rows of the batches that they need, and knows the same metrics;
 the first one alone writes the run's files. They act as one: a SIGTERM to any stops all after the same update, and
 where one ends, the others end with an error within `HEARTBEAT_SECONDS`: the operation that they share fails at once
-on CPUs, and JAX ends processes that hang in one. Without `join_processes` all of this is one process.
+on CPUs, and JAX aborts processes that hang in one, or wait in vain for others at the start. Without `join_processes`
+all of this is one process.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 
@@ -28,6 +31,12 @@ JOINING_SECONDS = 300
 """So long a process waits for the others at the start."""
 
 DETECT = "auto"
+
+LOST = "another process of the run has ended or cannot be reached"
+AGAIN = "start all of them again with the same command, and the run goes on from its last checkpoint"
+
+_WHEN_ABORTED: list[Callable[[int], None]] = []
+"""What C calls at SIGABRT; it keeps no reference of its own."""
 
 
 class ProcessLost(GlamError):
@@ -55,6 +64,9 @@ def join_processes(coordinator: str, processes: int | None, process: int | None)
                 f"--process, the number of this one from 0 (given: {process})"
             )
         named = {"coordinator_address": coordinator, "num_processes": processes, "process_id": process}
+    remedy = "see that all are started with the same address and count, and can reach it"
+    waited = f"the processes did not come together within {JOINING_SECONDS} s"
+    _tell_when_aborted(f"--coordinator {coordinator}: {waited}, or one of them has ended; {remedy}")
     try:
         jax.distributed.initialize(
             **named,
@@ -64,9 +76,25 @@ def join_processes(coordinator: str, processes: int | None, process: int | None)
         )
     except (RuntimeError, ValueError) as error:
         raise GlamError(
-            f"--coordinator {coordinator}: the processes could not be joined ({error}); see that all are started with "
-            "the same address and count, and can reach it"
+            f"--coordinator {coordinator}: the processes could not be joined ({error}); {remedy}"
         ) from error
+    who = "this process" if process is None else f"process {process} of {processes}"
+    _tell_when_aborted(f"{who}: JAX ended it, and its lines above say why; as a rule {LOST}; {AGAIN}")
+
+
+def _tell_when_aborted(message: str) -> None:
+    """Let an abort of this process end in a line on stderr and exit code 1.
+
+    JAX aborts from threads of its own, where no exception reaches anyone and no handler of Python's would run in time.
+    """
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_int)
+    def told(_: int) -> None:
+        os.write(2, f"error: {message}\n".encode())
+        os._exit(GlamError.exit_code)
+
+    _WHEN_ABORTED[:] = [told]
+    ctypes.CDLL(None).signal(signal.SIGABRT, told)
 
 
 def is_first() -> bool:
@@ -110,11 +138,8 @@ def losses_told() -> Iterator[None]:
     except Exception as error:
         if jax.process_count() == 1 or not _is_loss(error):
             raise
-        raise ProcessLost(
-            f"process {jax.process_index()} of {jax.process_count()}: another process of the run has ended or cannot "
-            f"be reached ({str(error).splitlines()[0][:200]}); start all of them again with the same command, and the "
-            "run goes on from its last checkpoint"
-        ) from error
+        who, reason = f"process {jax.process_index()} of {jax.process_count()}", str(error).splitlines()[0][:200]
+        raise ProcessLost(f"{who}: {LOST} ({reason}); {AGAIN}") from error
 
 
 def _is_loss(error: Exception) -> bool:

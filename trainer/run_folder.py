@@ -97,6 +97,19 @@ def run_identity(
     }
 
 
+def require_local(run_dir: str) -> None:
+    """Refuse a folder that is not on this machine: metrics grow by a line an update, which no object store can do.
+
+    Raises:
+        GlamError: with the remedy.
+    """
+    if not is_local(run_dir):
+        raise GlamError(
+            f"{run_dir}: a run is written to a folder of this machine; give --run a local path "
+            "(docs/tpu.md: checkpoints in a bucket)"
+        )
+
+
 def open_run(
     run_dir: str, version: Version, config: TrainingConfig, seed: int, origin: Origin | None = None
 ) -> dict[str, Any]:
@@ -105,8 +118,7 @@ def open_run(
     Raises:
         GlamError: when the folder holds another run, or is not on this machine.
     """
-    if not is_local(run_dir):
-        raise GlamError(f"{run_dir}: a run is written to a folder of this machine; give --run a local path")
+    require_local(run_dir)
     identity = run_identity(version.id, config, seed, origin.identity if origin else None)
     path = join(run_dir, "run.json")
     if exists(path):

@@ -13,11 +13,14 @@ from small_corpus import write_corpus
 from glam.explain import explain_reference
 from glam.garbage import collect_garbage
 from glam.listing import describe_store
+from glam.training import Wanted, run_training
 from glam.verification import run_verification
 from pipelines.sources.errors import SourceError
+from pipelines.store.errors import GlamError
 from pipelines.store.files import exists, filesystem, join, list_folders, write_bytes
 from pipelines.store.versions import find_version
 from trainer.data import TrainingData
+from trainer.run_folder import read_run
 
 SERVER = """
 import sys
@@ -35,6 +38,19 @@ OVERRIDES = [
     "quality.classifier.epochs=1",
     "versions={filtered={web='filtered'}}",
 ]
+TRAINING = """
+version = "filtered"
+[model]
+model_dim = 16
+hidden_dim = 32
+heads = 2
+head_dim = 8
+layers = 2
+group_size = 64
+[training]
+steps = 3
+batch_rows = 4
+"""
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +116,26 @@ def test_training_reads_the_same_batches(built):
     ours, theirs = (TrainingData(side.versions["filtered"], 4, 1) for side in (made, local))
     for step in range(3):
         assert (ours.batch(step).inputs == theirs.batch(step).inputs).all()
+
+
+def test_a_training_that_reads_its_shards_there_makes_the_same_weights(built, tmp_path):
+    _, local, config = built
+    (tmp_path / "training.toml").write_text(TRAINING)
+    weights = []
+    for name, store in (("remote", STORE), ("local", str(config.parents[1] / "store"))):
+        run = str(tmp_path / name)
+        answer = run_training(str(tmp_path / "training.toml"), [], store, Wanted(run))
+        assert (answer["version"], answer["steps"]) == (local.versions["filtered"].id, 3)
+        weights.append(read_run(run)["result"]["weights"])
+    assert weights[0] == weights[1]
+
+
+def test_a_run_in_a_bucket_is_refused_before_anything_is_read_or_said(tmp_path, capsys):
+    with pytest.raises(
+        GlamError, match=r"gs://b/run: a run is written to a folder of this machine; give --run a local"
+    ):
+        run_training(str(tmp_path / "none.toml"), [], "gs://b/store", Wanted("gs://b/run"))
+    assert capsys.readouterr().err == ""
 
 
 def test_a_second_build_computes_nothing_and_reads_no_input_again(built):

@@ -16,7 +16,7 @@ import trainer.session
 from pipelines.store import verification
 from pipelines.store.configuration import ConfigError
 from pipelines.store.errors import GlamError
-from pipelines.store.files import StoreError, digest_file, read_bytes
+from pipelines.store.files import StoreError, digest_file, read_bytes, write_json
 from pipelines.store.stages import read_manifest
 from pipelines.store.tfrecord import index_url
 from pipelines.store.verification import check_training_contents
@@ -58,6 +58,19 @@ def test_a_finished_run_is_returned_at_once(version, finished):
     before = Path(folder, "metrics.jsonl").stat().st_mtime_ns
     assert train(version, config, folder) == result
     assert Path(folder, "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_checkpoints_may_lie_in_another_place_behind_a_link(version, finished, tmp_path):
+    config, result, _ = finished
+    run_dir, elsewhere = tmp_path / "run", tmp_path / "bucket"
+    for folder in (run_dir, elsewhere):
+        folder.mkdir()
+    (run_dir / "checkpoints").symlink_to(elsewhere)
+    assert train(version, config, str(run_dir)).weights == result.weights
+    assert (elsewhere / "12").is_dir()
+    write_json(str(run_dir / "run.json"), read_run(str(run_dir)) | {"finished": False, "result": None})
+    resumed = train(version, config, str(run_dir))  # from the checkpoint of the last update: none is left to make
+    assert (resumed.steps, resumed.weights) == (12, result.weights)
 
 
 def test_a_folder_of_another_run_is_refused_and_says_what_differs(version, finished):

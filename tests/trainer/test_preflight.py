@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.store.configuration import ConfigError
 from trainer.config import ModelSettings, PreflightSettings
 from trainer.metrics import input_share, read_metrics
 from trainer.preflight import PreflightError, judge, preflight, small_config, smallest_size
@@ -61,6 +62,16 @@ def test_the_small_model_reads_the_same_batches(config):
     assert small.mixture == {"web": 1.0}
     assert (small.training.steps, small.training.batch_rows, small.model.group_size) == (100, 4, 32)
     assert (small.model.experts, small.model.model_dim) == (4, 64)
+
+
+def test_a_size_that_the_mesh_does_not_divide_is_refused_by_name(version, config, run_dir):
+    changes = {"mesh": {"data": 8}, "model": {"dispatcher": "einsum", "experts": 8}, "training": {"batch_rows": 8}}
+    wide = config.changed(changes, "test")
+    with pytest.raises(
+        ConfigError, match=r"preflight\.size: tiny/4E does not fit this run \(mesh\.data: 8 does not divide"
+    ):
+        preflight(version, wide.resolved(version.sequence_length, "cpu"), run_dir, seed=0)
+    assert not Path(run_dir).exists()
 
 
 def test_a_preflight_is_kept_in_the_folder_found_again_and_stops_a_run_that_would_not_learn(version, config, run_dir):

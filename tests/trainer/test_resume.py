@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.board import board_events
+from tests.trainer.compiled_once import compiled_once
 from trainer.config import TrainingConfig
 from trainer.loop import train
 from trainer.metrics import read_metrics
@@ -67,13 +68,9 @@ def mixture_in_micro_batches() -> TrainingConfig:
 def train_and_be_killed(version, config: TrainingConfig, run_dir: str, moment: str, step: int) -> list[str]:
     """Train in a process that kills itself; return the checkpoints that are left."""
     arguments = [version.url, run_dir, config.model_dump_json(), moment, str(step)]
-    compiled_once = {
-        "JAX_COMPILATION_CACHE_DIR": f"{run_dir}-compiled",
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
     command = [sys.executable, "-c", PROGRAM, *arguments]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **compiled_once}, check=False)
+    surroundings = {**os.environ, **compiled_once(f"{run_dir}-compiled")}
+    done = subprocess.run(command, cwd=ROOT, env=surroundings, check=False)
     assert done.returncode == -signal.SIGKILL
     assert not read_run(run_dir)["finished"]
     return sorted(path.name for path in Path(run_dir, "checkpoints").iterdir() if path.name.isdigit())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import re
+import json
 import signal
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +14,23 @@ import pytest
 
 from pipelines.store.configuration import ConfigError
 from pipelines.store.errors import TERMINATED
-from tests.trainer.mesh.runs import ROUNDING, SAME, STEPS, end, records, start_pair, store_of, wait_for_lines
+from tests.trainer.mesh.fake_devices import ROOT, environment
+from tests.trainer.mesh.runs import (
+    ROUNDING,
+    SAME,
+    STEPS,
+    end,
+    free_port,
+    read,
+    records,
+    start_pair,
+    store_of,
+    wait_for_lines,
+)
+from tests.trainer.mesh.trainings import row_hashes
 from trainer.checkpoints import Checkpoints, newest_step
 from trainer.config import TrainingConfig
+from trainer.data import TrainingData
 from trainer.processes import join_processes
 from trainer.run_folder import read_run
 from trainer.step import abstract_arguments
@@ -25,10 +41,10 @@ WEIGHTS_ROUNDING = 1e-2
 
 @pytest.fixture(scope="module")
 def pair(version, tmp_path_factory):
-    """A run of two processes that SIGTERM stops, the loss of either stops, and that then goes to its end."""
+    """A run of two processes, after a preflight: SIGTERM stops it, the loss of either too, then it goes to its end."""
     folder = tmp_path_factory.mktemp("pair")
     run_dir, store, told = folder / "run", store_of(version), {}
-    first, second = start_pair(store, run_dir)
+    first, second = start_pair(store, run_dir, "--preflight")
     wait_for_lines(run_dir, 3, [first, second])
     second.send_signal(signal.SIGTERM)
     told["terminated"] = [end(first), end(second)]
@@ -43,7 +59,7 @@ def pair(version, tmp_path_factory):
     first.kill()
     told["first lost"] = [end(first), end(second)]
     told["resumed"] = newest_step(str(run_dir))
-    told["ended"] = [end(process) for process in start_pair(store, run_dir)]
+    told["ended"] = [end(process) for process in start_pair(store, run_dir, "--preflight")]
     return run_dir, told
 
 
@@ -68,9 +84,10 @@ def test_when_one_process_is_killed_the_other_ends_with_the_reason(pair):
 def test_when_the_process_that_joins_them_is_killed_the_other_ends_too(pair):
     (killed, _), (code, said) = pair[1]["first lost"]
     assert killed == -signal.SIGKILL
-    if code != -signal.SIGABRT:  # JAX itself ends a process whose coordinator is gone, where it notices first
-        assert code == 1, said
-        assert "error: process 1 of 2: another process of the run has ended or cannot be reached" in said
+    assert code == 1, said
+    assert "error: process 1 of 2: " in said
+    assert "another process of the run has ended or cannot be reached" in said
+    assert "start all of them again with the same command" in said
 
 
 def test_both_go_on_and_the_run_is_that_of_one_process(pair, alone):
@@ -83,11 +100,39 @@ def test_both_go_on_and_the_run_is_that_of_one_process(pair, alone):
     assert losses[0] == pytest.approx(losses[1], rel=ROUNDING)
 
 
-def test_each_process_reads_its_part_of_the_data_alone(pair):
-    reads = [int(re.search(r"records read: (\d+)", said)[1]) for _, said in pair[1]["ended"]]
-    rows, ahead = 2, 2  # half of 4 rows; batches read ahead of the last update
-    steps = STEPS - pair[1]["resumed"]
-    assert all(0 < read <= rows * (steps + ahead) for read in reads), reads
+@pytest.mark.parametrize("start", ["terminated", "ended"])
+def test_both_together_read_the_batches_of_one_process_and_each_its_part_alone(pair, version, start):
+    own = [read(said)["rows"] for _, said in pair[1][start]]
+    data = TrainingData(version, rows=4, seed=0)
+    assert own[0].keys() == own[1].keys()
+    for batch, rows in own[0].items():
+        assert list(rows) == ["0", "1"]
+        assert list(own[1][batch]) == ["2", "3"]
+        assert [*rows.values(), *own[1][batch].values()] == row_hashes(data.batch(int(batch))), batch
+    first = 0 if start == "terminated" else pair[1]["resumed"]
+    last = STEPS if start == "ended" else pair[1]["terminated lines"]
+    assert set(map(str, range(first, last))) <= own[0].keys()
+
+
+def test_a_process_reads_no_record_but_those_of_its_rows(pair):
+    for _, said in pair[1]["ended"]:
+        told = read(said)
+        assert told["records"] == sum(map(len, told["rows"].values()))
+
+
+def test_a_preflight_of_two_processes_is_trained_once_and_found_again(pair):
+    run_dir, told = pair
+    passed = "preflight passed: tiny/4E, 12 updates, loss "
+    for start in ("terminated", "ended"):
+        (_, first), (_, second) = told[start]
+        assert passed in first
+        assert passed not in second, "the first alone says and writes anything"
+    answer = json.loads((run_dir / "preflight.json").read_text())
+    assert answer["problems"] == []
+    small = run_dir / answer["run"]
+    assert [folder.name for folder in (run_dir / "preflight").iterdir()] == [small.name]
+    assert len(records(small)) == 12
+    assert "preflight: " in told["terminated"][0][1].replace("preflight passed", "")
 
 
 def test_the_checkpoint_read_by_one_process_is_that_of_one_process(pair, run_alone, version):
@@ -107,6 +152,46 @@ def test_the_checkpoint_read_by_one_process_is_that_of_one_process(pair, run_alo
     ):
         difference = np.linalg.norm(ours - theirs) / max(np.linalg.norm(theirs), 1e-30)
         assert difference < WEIGHTS_ROUNDING, (jax.tree_util.keystr(path), difference)
+
+
+JOIN = """
+import sys, time
+from trainer import processes
+processes.JOINING_SECONDS = int(sys.argv[3])
+processes.join_processes(f"localhost:{sys.argv[1]}", 2, int(sys.argv[2]))
+print("joined", flush=True)
+time.sleep(600)
+"""
+
+
+def join(port: int, number: int, seconds: int) -> subprocess.Popen:
+    """Start a process that joins another one, and then waits."""
+    command = [sys.executable, "-c", JOIN, str(port), str(number), str(seconds)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=ROOT, env=environment(1), text=True, **pipes)
+
+
+def test_a_process_whose_others_do_not_come_says_so():
+    port = free_port()
+    code, said = end(join(port, 1, 2))
+    assert code == 1, said
+    reason = f"error: --coordinator localhost:{port}: the processes did not come together within 2 s"
+    assert said.splitlines()[-1].startswith(reason)
+
+
+def test_a_process_that_jax_aborts_says_what_to_do():
+    port = free_port()
+    first, second = (join(port, number, 400) for number in range(2))
+    assert first.stdout.readline() == second.stdout.readline() == "joined\n"
+    first.kill()
+    code, said = end(second)
+    end(first)
+    assert code == 1, said
+    last = said.splitlines()[-1]
+    assert last.startswith(
+        "error: process 1 of 2: JAX ended it, and its lines above say why; as a rule another process"
+    )
+    assert last.endswith("start all of them again with the same command, and the run goes on from its last checkpoint")
 
 
 def test_a_coordinator_without_count_or_number_is_refused():

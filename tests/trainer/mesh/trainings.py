@@ -2,31 +2,46 @@
 
     python trainings.py STOP_AFTER ARGUMENT …
 
-After STOP_AFTER updates (0: never) it sends itself SIGTERM. The last line on stderr is the records read, of the
-whole dataset version, by this process.
+After STOP_AFTER updates (0: never) it sends itself SIGTERM. The last line on stderr is a JSON object of what this
+process read: `records`, how many of the shards, and `rows`, {batch: {row: sha256 of its tokens}}.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import signal
 import sys
 
 from glam import training
 from glam.main import main
-from trainer.data import Records
+from trainer.batch import Batch
+from trainer.data import Records, TrainingData
 
-READ: list[int] = []
+RECORDS: list[int] = []
+ROWS: dict[int, dict[int, str]] = {}
+
+
+def row_hashes(batch: Batch) -> list[str]:
+    """Return the sha256 (hex) of the tokens of each row."""
+    return [hashlib.sha256(row.tobytes()).hexdigest() for row in batch.inputs]
 
 
 def count_reads() -> None:
-    payload = Records.payload
+    payload, batch = Records.payload, TrainingData.batch
 
     def counted(self: Records, number: int) -> bytes:
-        READ.append(number)
+        RECORDS.append(number)
         return payload(self, number)
 
-    Records.payload = counted
+    def noted(self: TrainingData, step: int, part: slice = slice(None)) -> Batch:
+        read = batch(self, step, part)
+        rows = enumerate(row_hashes(read), part.start or 0)
+        ROWS.setdefault(step, {}).update(rows)
+        return read
+
+    Records.payload, TrainingData.batch = counted, noted
 
 
 def stop_after(steps: int) -> None:
@@ -47,4 +62,4 @@ if __name__ == "__main__":
     try:
         main()
     finally:
-        print(f"records read: {len(READ)}", file=sys.stderr)
+        print(json.dumps({"records": len(RECORDS), "rows": ROWS}), file=sys.stderr)
