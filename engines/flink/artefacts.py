@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from pipelines.progress import Display, TerminalDisplay, Watch
 from pipelines.store.errors import GlamError
 
 FLINK_VERSION = "1.19.3"
@@ -25,6 +28,8 @@ BEAM_VERSION = "2.62.0"
 HERE = Path(__file__).parent
 CHECKSUMS = HERE / "checksums.txt"
 JAVA_MAJORS = (11, 17)
+FLINK_BYTES, RUNNER_BYTES = 230_000_000, 171_000_000
+"""What is fetched of the default versions, about."""
 
 
 class ToolMissingError(GlamError):
@@ -51,7 +56,10 @@ def cache_folder() -> Path:
 
 
 def fetch(
-    flink_version: str = FLINK_VERSION, beam_version: str = BEAM_VERSION, job_server_jar: Path | None = None
+    flink_version: str = FLINK_VERSION,
+    beam_version: str = BEAM_VERSION,
+    job_server_jar: Path | None = None,
+    display: Display | None = None,
 ) -> Artefacts:
     """Return the artefacts, fetched if the cache has them not.
 
@@ -59,18 +67,19 @@ def fetch(
         flink_version: of Flink.
         beam_version: of Beam's Flink runner; the workers' Beam may be newer.
         job_server_jar: Beam's job server in one jar, in place of the artefacts of `beam_version`.
+        display: shows how far a download is; stderr if None.
 
     Raises:
         ToolMissingError: when Java or Maven is missing, or a download fails.
         GlamError: when a file is not what it should be.
     """
-    java = find_java()
+    java, display = find_java(), display or TerminalDisplay()
     checksums = read_checksums()
     folder = cache_folder() / "flink"
     flink = folder / f"flink-{flink_version}"
     if not flink.is_dir():
         known = _known("Flink", flink_version, FLINK_VERSION, checksums)
-        _made_whole(flink, lambda draft: _fetch_flink(flink_version, draft, known))
+        _made_whole(flink, lambda draft: _fetch_flink(flink_version, draft, known, display))
     if job_server_jar is not None:
         if not job_server_jar.is_file():
             raise GlamError(f"{job_server_jar}: no such file; give Beam's job server as one jar")
@@ -79,7 +88,7 @@ def fetch(
     if not runner.is_dir():
         wanted = f"{beam_version} for Flink {_series(flink_version)}"
         known = _known("Beam's Flink runner", wanted, f"{BEAM_VERSION} for Flink {_series(FLINK_VERSION)}", checksums)
-        _made_whole(runner, lambda draft: _fetch_runner(flink_version, beam_version, draft, known))
+        _made_whole(runner, lambda draft: _fetch_runner(flink_version, beam_version, draft, known, display))
     return Artefacts(flink, f"{runner}/*", java)
 
 
@@ -132,12 +141,12 @@ def _made_whole(folder: Path, make: Callable[[Path], None]) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _fetch_flink(version: str, draft: Path, checksums: dict[str, str] | None) -> None:
-    print(f"fetching Flink {version} (about 230 MB)", file=sys.stderr)
+def _fetch_flink(version: str, draft: Path, checksums: dict[str, str] | None, display: Display) -> None:
     package = f"apache-flink-libraries=={version}"
     downloads = draft / "downloads"
-    _run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest",
-          str(downloads), package], f"pip could not fetch {package}")  # fmt: skip
+    watch = Download(f"fetching Flink {version}", None if checksums is None else FLINK_BYTES, pip_bytes, display)
+    watch.run([sys.executable, "-m", "pip", "download", "--progress-bar", "raw", "--no-deps", "--no-binary", ":all:",
+               "--dest", str(downloads), package], f"pip could not fetch {package}")  # fmt: skip
     (archive,) = downloads.iterdir()
     _check(archive, checksums)
     with tarfile.open(archive) as tar:
@@ -149,14 +158,17 @@ def _fetch_flink(version: str, draft: Path, checksums: dict[str, str] | None) ->
     shutil.rmtree(unpacked)
 
 
-def _fetch_runner(flink_version: str, beam_version: str, draft: Path, checksums: dict[str, str] | None) -> None:
+def _fetch_runner(
+    flink_version: str, beam_version: str, draft: Path, checksums: dict[str, str] | None, display: Display
+) -> None:
     if shutil.which("mvn") is None:
         raise ToolMissingError(
             "Maven is missing, which fetches Beam's Flink runner; install it (e.g. apt-get install maven)"
         )
-    print(f"fetching Beam's Flink runner {beam_version} (about 150 MB)", file=sys.stderr)
-    _run(
-        ["mvn", "--quiet", "--batch-mode", "--file", str(HERE / "pom.xml"), f"-Dflink.series={_series(flink_version)}",
+    size = None if checksums is None else RUNNER_BYTES
+    watch = Download(f"fetching Beam's Flink runner {beam_version}", size, maven_bytes, display)
+    watch.run(
+        ["mvn", "--batch-mode", "--file", str(HERE / "pom.xml"), f"-Dflink.series={_series(flink_version)}",
          f"-Dbeam.version={beam_version}", "dependency:copy-dependencies", f"-DoutputDirectory={draft}"],
         f"Maven could not fetch Beam's Flink runner {beam_version}",
     )  # fmt: skip
@@ -179,7 +191,53 @@ def _check(path: Path, checksums: dict[str, str] | None) -> None:
         )
 
 
-def _run(command: list[str], failure: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ToolMissingError(f"{failure}: {(done.stderr or done.stdout).strip()[-600:]}")
+class Download(NamedTuple):
+    """A program that fetches something.
+
+    Attributes:
+        label: what it does.
+        size: bytes in all, about; None: not known.
+        fetched: returns the bytes fetched so far, of what the program has said.
+        display: shows them, with rate and time left.
+    """
+
+    label: str
+    size: int | None
+    fetched: Callable[[str], int]
+    display: Display
+
+    def run(self, command: list[str], failure: str) -> None:
+        """Run the program to its end.
+
+        Raises:
+            ToolMissingError: when it fails, with `failure` and what it said.
+        """
+        self.display.say(self.label + (f" (about {self.size / 1e6:.0f} MB)" if self.size else ""))
+        with tempfile.TemporaryDirectory() as folder:
+            said = Path(folder, "said")
+
+            def progress() -> tuple[int, str]:
+                return self.fetched(said.read_text(errors="replace")), ""
+
+            with said.open("wb") as file, Watch(self.display, self.label, self.size, "bytes", progress):
+                done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+            if done.returncode:
+                raise ToolMissingError(f"{failure}: {_reason(said.read_text(errors='replace'))}")
+
+
+def pip_bytes(said: str) -> int:
+    """Return the bytes that pip fetched, of its raw progress: `Progress 1024 of 4096`."""
+    found = re.findall(r"^Progress (\d+) of \d+", said, re.MULTILINE)
+    return int(found[-1]) if found else 0
+
+
+def maven_bytes(said: str) -> int:
+    """Return the bytes that Maven fetched: `Downloaded from central: https://… (1.5 MB at 3.1 MB/s)`."""
+    found = re.findall(r"Downloaded from .* \(([\d.]+) ([kMG]?)B at ", said)
+    return round(sum(float(number) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[prefix] for number, prefix in found))
+
+
+def _reason(said: str) -> str:
+    """Return the errors among what a program said, or its last words."""
+    errors = [line for line in said.splitlines() if re.match(r"\[ERROR\]|ERROR", line)]
+    return "\n".join(errors)[:600] or said.strip()[-600:]

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 import sys
+import tarfile
 
 import pytest
 
 from engines.flink import artefacts
-from engines.flink.artefacts import ToolMissingError, cache_folder, fetch, find_java, read_checksums
+from engines.flink.artefacts import (
+    ToolMissingError,
+    cache_folder,
+    fetch,
+    find_java,
+    maven_bytes,
+    pip_bytes,
+    read_checksums,
+)
 from engines.flink.cluster import Cluster, free_ports
+from pipelines.progress import SilentDisplay
 from pipelines.store.errors import GlamError
 
 
@@ -81,6 +92,59 @@ def test_other_versions_are_fetched_and_it_is_said_that_nothing_is_compared(tmp_
     assert "Beam's Flink runner 2.99.0 for Flink 1.20: its checksums are not known" in capsys.readouterr().err
 
 
+class Shown(SilentDisplay):
+    """Keeps what is shown; a download that waits for the file `seen` goes on when its bytes were."""
+
+    def __init__(self, seen):
+        self.seen, self.labels, self.bytes = seen, [], []
+
+    def start(self, label, total, unit, done=0):  # noqa: ARG002
+        self.labels.append((label, total, unit))
+
+    def move(self, done, detail=""):  # noqa: ARG002
+        if done:
+            self.bytes.append(done)
+            self.seen.touch()
+
+
+def test_a_download_shows_bytes_while_it_runs(java, tmp_path, monkeypatch):
+    seen, parts = tmp_path / "seen", tmp_path / "apache-flink-libraries-1.20.1" / "deps"
+    for part in ("lib", "bin"):
+        (parts / part).mkdir(parents=True)
+    with tarfile.open(tmp_path / "flink.tar.gz", "w:gz") as tar:
+        tar.add(parts.parent, parts.parent.name)
+    wait = f"while [ ! -e {seen} ]; do /bin/sleep 0.1; done"
+    to_dest = '--dest) shift; /bin/mkdir "$1"; /bin/cp ' + str(tmp_path / "flink.tar.gz") + ' "$1";;'
+    script = f'echo "Progress 1000 of 4000"; {wait}; while [ $# -gt 0 ]; do case $1 in {to_dest} esac; shift; done'
+    monkeypatch.setattr(artefacts.sys, "executable", str(program(tmp_path, "python", script)))
+    script = f"echo 'Downloaded from central: https://m/a.jar (1.5 kB at 3.1 MB/s)'; {wait}"
+    program(tmp_path, "mvn", script)
+    shown = Shown(seen)
+    made = fetch("1.20.1", "2.99.0", display=shown)
+    assert sorted(path.name for path in made.flink.iterdir()) == ["bin", "lib"]
+    assert made.java == str(java)
+    assert shown.labels == [
+        ("fetching Flink 1.20.1", None, "bytes"),
+        ("fetching Beam's Flink runner 2.99.0", None, "bytes"),
+    ]
+    assert shown.bytes[0] == 1000
+
+
+def test_what_was_fetched_is_read_from_what_the_programs_say():
+    assert pip_bytes("Collecting x\nProgress 10 of 30\nProgress 25 of 30\n") == 25
+    said = "[INFO] Downloading from central: u\nDownloaded from central: u (1.5 MB at 3 MB/s)\n"
+    assert maven_bytes(said + "[INFO] Downloaded from mirror: v (900 B at 2 kB/s)\n") == 1_500_900
+    assert pip_bytes("") == maven_bytes("Downloading from central: u\n") == 0
+
+
+@pytest.mark.usefixtures("java")
+def test_a_download_that_fails_tells_the_errors_among_what_was_said(tmp_path):
+    (cache_folder() / "flink" / f"flink-{artefacts.FLINK_VERSION}").mkdir(parents=True)
+    program(tmp_path, "mvn", "echo '[INFO] scanning'; echo '[ERROR] no route to host' >&2; exit 1")
+    with pytest.raises(ToolMissingError, match=r"could not fetch Beam's Flink runner 2\.62\.0: \[ERROR\] no route"):
+        fetch()
+
+
 def test_a_job_server_of_ones_own_takes_the_place_of_beams(java, tmp_path):
     (cache_folder() / "flink" / "flink-1.20.1").mkdir(parents=True)
     jar = tmp_path / "server.jar"
@@ -97,16 +161,19 @@ def test_every_checksum_is_one():
     assert all(len(bytes.fromhex(digest)) == 32 for digest in checksums.values())
 
 
-def test_a_process_that_ends_at_once_is_told_with_its_log_and_the_rest_is_stopped(java, tmp_path):
+def test_a_process_that_ends_at_once_is_told_with_its_log_and_what_was_started_is_stopped(java, tmp_path):
     flags, rest = "BASH_JAVA_UTILS_EXEC_RESULT:", f'*) exec {sys.executable} -c "{WAIT}" "$*";; esac'
     java.write_text(f'#!/bin/sh\ncase "$*" in *BashJavaUtils*) echo {flags}; echo {flags};; {rest}\n')
     cluster = Cluster(artefacts.Artefacts(tmp_path, "none", str(java)), tmp_path / "cluster")
-    with pytest.raises(GlamError, match=r"task-manager-1 ended with 3: see .*cluster/logs/task-manager-1\.log"):
-        cluster.start()
-    processes = list(cluster.processes.values())
-    cluster.stop()
-    assert len(processes) == 3
-    assert all(process.returncode is not None for process in processes)
+    with subprocess.Popen([str(java), "TaskManagerRunner"]) as of_another:
+        with pytest.raises(GlamError, match=r"task-manager-1 ended with 3: see .*cluster/logs/task-manager-1\.log"):
+            cluster.start()
+        processes = list(cluster.processes.values())
+        cluster.stop()
+        assert len(processes) == 3
+        assert all(process.returncode is not None for process in processes)
+        assert of_another.poll() is None, "what it did not start goes on"
+        of_another.kill()
 
 
 WAIT = "import sys,time; sys.exit(3) if 'task-manager-1' in sys.argv[1] else time.sleep(600)"
