@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from pathlib import Path
 
 import apache_beam as beam
 import pytest
@@ -10,6 +12,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 
 from pipelines.engine import Engine, EngineError
 from pipelines.job_progress import NAME, report
+from pipelines.progress import SilentDisplay
 
 
 class Count(beam.DoFn):
@@ -39,6 +42,39 @@ def test_an_object_store_that_does_not_answer_a_worker_is_told_with_the_remedy()
 
     with pytest.raises(EngineError, match=r"extract: s3://corpora/store/part: the object store at .* does not answer"):
         Engine().run("extract", build)
+
+
+class CountAndWait(beam.DoFn):
+    """Goes on once what it counted was shown."""
+
+    def __init__(self, shown):
+        self.shown = shown
+
+    def process(self, units):
+        report(units)
+        deadline = time.monotonic() + 200
+        while not Path(self.shown).exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield units
+
+
+def test_what_workers_report_is_shown_while_the_job_runs(tmp_path):
+    told = []
+
+    class Shown(SilentDisplay):
+        def start(self, *step):
+            told.append(step)
+
+        def move(self, done, detail=""):  # noqa: ARG002
+            if done:
+                told.append(done)
+                (tmp_path / "shown").touch()
+
+    def build(pipeline):
+        _ = pipeline | beam.Create([7]) | beam.ParDo(CountAndWait(str(tmp_path / "shown")))
+
+    Engine((), Shown()).run("sample", build, 28, "documents")
+    assert told[:2] == [("sample", 28, "documents"), 7]
 
 
 def test_jobs_that_run_elsewhere_have_names_that_no_other_has():
