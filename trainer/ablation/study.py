@@ -94,7 +94,7 @@ class Study(Settings):
     budget: Budget | None = None
     search: Search | None = None
     fine_tuning: StudyFineTuning | None = None
-    expert_documents: int = Field(default=20, ge=0)
+    expert_documents: int = Field(default=10, ge=0)
     curated: list[Name] = Field(min_length=1)
     seed_deviation: float = Field(default=0.01, gt=0, allow_inf_nan=False)
     backend: Literal["cpu", "gpu"] = "cpu"
