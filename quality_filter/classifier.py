@@ -151,17 +151,18 @@ class LinearClassifier:
     def _sum(self, texts: list[Bytes]) -> tuple[np.ndarray, np.ndarray]:
         """Return the sum of weights and the number of features of each text, int64."""
         words = find_words(texts)
-        hashes, halves = weighted = self._words.look_up_words(words)
+        weighted = self._words.look_up_words(words)
         first = words.bounds[:-1]
-        counts = np.add.reduceat(weighted.known, first, dtype=np.int64)
-        totals = (np.add.reduceat(halves, first, dtype=np.int64) - counts) >> 1
+        counts = np.add.reduceat(weighted.known, first, dtype=np.int32).astype(np.int64)
+        weights = weighted.weights
         if len(self.bucket_weights):
-            pairs = np.zeros(len(hashes), np.int32)
-            np.take(self.bucket_weights, pair_buckets(hashes, len(self.bucket_weights)), out=pairs[:-1], mode="clip")
+            pairs = np.zeros(len(weights), np.int32)
+            buckets = pair_buckets(weighted.hashes, len(self.bucket_weights))
+            np.take(self.bucket_weights, buckets, out=pairs[:-1], mode="clip")
             pairs[words.bounds[1:] - 1] = 0  # the end of one text and the start of the next are no pair
-            totals += np.add.reduceat(pairs, first, dtype=np.int64)
+            weights += pairs  # neither is larger than LARGEST_WEIGHT
             counts += np.diff(words.bounds) - 1
-        return totals, counts
+        return np.add.reduceat(weights, first, dtype=np.int64), counts
 
 
 def probability(score: int) -> float:
