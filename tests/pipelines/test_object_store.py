@@ -46,7 +46,7 @@ hidden_dim = 32
 heads = 2
 head_dim = 8
 layers = 2
-group_size = 64
+experts = 0
 [training]
 steps = 3
 batch_rows = 4
