@@ -112,17 +112,25 @@ def _cut(
     ends = begins + sequence_length + 1
     if real_tokens is not None:
         ends = np.minimum(ends, real_tokens)
-    first_segments = np.searchsorted(starts, begins, side="right") - 1
-    after_segments = np.searchsorted(starts, ends, side="left")
-    for begin, end, first, after in zip(
-        begins.tolist(), ends.tolist(), first_segments.tolist(), after_segments.tolist(), strict=True
-    ):
-        bounds = np.empty(after - first + 1, np.uint32)
-        bounds[0] = 0
-        bounds[1:-1] = starts[first + 1 : after] - begin
-        bounds[-1] = end - begin
-        offsets = np.zeros(after - first, np.uint32)
-        offsets[0] = begin - starts[first]
+    first = np.searchsorted(starts, begins, side="right") - 1
+    after = np.searchsorted(starts, ends, side="left")
+    counts = after - first
+    # The segments of all sequences in one row: one that two sequences share stands there twice.
+    stops = np.cumsum(counts)
+    rows = np.repeat(np.arange(sequences), counts)
+    distances = starts[np.arange(len(rows)) + (first - stops + counts)[rows]] - begins[rows]
+    offsets = np.maximum(-distances, 0).astype(np.uint32)
+    bounds = np.empty(len(rows) + sequences, np.uint32)
+    bounds[np.arange(len(rows)) + rows] = np.maximum(distances, 0)
+    bounds[stops + np.arange(sequences)] = ends - begins
+    cuts = zip(begins.tolist(), first.tolist(), after.tolist(), stops.tolist(), strict=True)
+    for number, (begin, first_segment, after_segment, stop) in enumerate(cuts):
+        start = stop - (after_segment - first_segment)
         # A view would keep the whole block alive for as long as one sequence is.
         tokens = block[begin : begin + sequence_length + 1].copy()
-        yield PackedSequence(tokens, bounds, ids[first:after], offsets)
+        yield PackedSequence(
+            tokens,
+            bounds[start + number : stop + number + 1],
+            ids[first_segment:after_segment],
+            offsets[start:stop],
+        )
