@@ -44,16 +44,18 @@ def pack(
     """
     _check_length(sequence_length)
     ids: list[bytes] = []
-    starts: list[
-        int
-    ] = []  # where each document begins, as a position in the joined stream of this block; < 0: before it
+    starts: list[int] = []  # where each document begins in the joined stream of this block; < 0: before it
     streams: list[np.ndarray] = []
-    length = 0
+    start, length = np.empty(0), 0
     for identifier, tokens in documents:
+        if len(tokens) == 0:
+            raise ValueError(f"document {identifier.hex()} has no tokens; drop empty documents before packing")
+        if start.dtype != tokens.dtype:
+            start = np.array([document_start_id], tokens.dtype)
         ids.append(identifier)
         starts.append(length)
-        streams.append(_stream(identifier, tokens, document_start_id))
-        length += len(streams[-1])
+        streams += (start, tokens)
+        length += 1 + len(tokens)
         if length > BLOCK_SEQUENCES * sequence_length:
             block = np.concatenate(streams)
             whole = (length - 1) // sequence_length
@@ -76,15 +78,6 @@ def cut_document(
 def _check_length(sequence_length: int) -> None:
     if sequence_length < 1:
         raise ValueError(f"sequence_length = {sequence_length} leaves nothing to predict; use 1 or more")
-
-
-def _stream(identifier: bytes, tokens: np.ndarray, document_start_id: int) -> np.ndarray:
-    if len(tokens) == 0:
-        raise ValueError(f"document {identifier.hex()} has no tokens; drop empty documents before packing")
-    stream = np.empty(len(tokens) + 1, tokens.dtype)
-    stream[0] = document_start_id
-    stream[1:] = tokens
-    return stream
 
 
 def _cut_last(
