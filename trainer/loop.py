@@ -86,7 +86,8 @@ def train(
             return result
         if origin is None:
             weights = training_weights(version, config)
-            check_training_contents(version, weights, config.training.verify_share, seed)
+            together = {"process": jax.process_index(), "processes": jax.process_count()}
+            check_training_contents(version, weights, config.training.verify_share, seed, **together)
         with (
             own_folder(run_dir, (METRICS_FILE, EVENTS_FILE)) as folder,
             Checkpoints(join(run_dir, "checkpoints"), retention(config)) as checkpoints,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines.store.files import StoreError, digest_file, join, sizes_under
@@ -148,7 +148,9 @@ def check_sizes(version: Version) -> None:
     _refuse(version, [*check_ids(version), *differing_sizes([_training_files(version, "train/")])])
 
 
-def check_training_contents(version: Version, components: Iterable[str], share: float, seed: int) -> None:
+def check_training_contents(
+    version: Version, components: Iterable[str], share: float, seed: int, *, process: int = 0, processes: int = 1
+) -> None:
     """Refuse a version whose shards, or their indexes, are not those of its manifest: hash them.
 
     Args:
@@ -156,12 +158,16 @@ def check_training_contents(version: Version, components: Iterable[str], share: 
         components: whose files are read.
         share: of their bytes that is hashed at least, a sample by `seed` of whole files; 1 means all.
         seed: of the sample.
+        process: number of this one of the processes that train together.
+        processes: how many there are; each hashes its part of the files.
 
     Raises:
         StoreError: with the first file that differs, what was found, what was expected and the remedy.
     """
     folders = [_training_files(version, *(f"train/{name}/" for name in components))]
-    _refuse(version, check_contents(folders if share == 1 else sample_of(folders, share, seed), threads=2))
+    chosen = folders if share == 1 else sample_of(folders, share, seed)
+    part = [replace(folder, files=folder.files[process::processes]) for folder in chosen]
+    _refuse(version, check_contents(part, threads=2))
 
 
 def _training_files(version: Version, *prefixes: str) -> Folder:

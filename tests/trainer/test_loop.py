@@ -187,6 +187,10 @@ def test_of_a_large_corpus_a_sample_may_be_hashed(version, monkeypatch):
         shard for part in version.components.values() for shard in part.shards
     )
     hashed.clear()
+    for process in range(3):
+        check_training_contents(version, ["books", "web"], 1.0, seed=0, process=process, processes=3)
+    assert sorted(hashed) == every, "processes that train together hash each file once"
+    hashed.clear()
     check_training_contents(version, ["books", "web"], 0.01, seed=0)
     assert len(hashed) == 1
     config = small_config()
