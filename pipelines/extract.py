@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -33,7 +32,6 @@ from pipelines.extracted_rows import (
     packed,
     unpacked,
 )
-from pipelines.input_digests import InputDigests
 from pipelines.input_files import FILES, file_figures, write_file_figures
 from pipelines.job_progress import report
 from pipelines.quarantine import (
@@ -44,11 +42,12 @@ from pipelines.quarantine import (
     read_quarantine,
     write_quarantine,
 )
+from pipelines.source_files import digest_files, find_files, readable
 from pipelines.sources.errors import SourceError
-from pipelines.sources.locate import fill_data, locate, locate_pattern
+from pipelines.sources.locate import locate
 from pipelines.sources.record import Quarantined, Record, Skipped, Used
 from pipelines.sources.registry import READERS
-from pipelines.store.files import digest_file, is_folder, join, size_of
+from pipelines.store.files import digest_file, join, size_of
 from pipelines.store.hashing import part_name, sha256_json, shard_of
 from pipelines.store.ledger import build_ledger, check_extraction
 from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFile
@@ -56,7 +55,6 @@ from pipelines.store.stages import FinishedStage, OpenStage, StageKey, StoredFil
 PACKAGES = ("fastwarc", "mwparserfromhell", "pyarrow", "pyyaml", "resiliparse", "zstandard")
 _FLUSH_CHARACTERS = 1 << 21
 _REPORT_BYTES = 1 << 18
-T = TypeVar("T")
 _LEFT_OUT_CHARACTERS = 200
 
 
@@ -178,7 +176,7 @@ def run(
     for source, patterns in missing.items():
         for pattern in patterns:
             corpus.engine.display.say(f"  source {source}: no file matches {pattern}")
-    digests = _digest(corpus, files)
+    digests = digest_files(corpus, files)
     keys = {source: _key(corpus.config, source, {url: digests[url] for url in urls}) for source, urls in files.items()}
     stages = {source: corpus.store.finished(key) for source, key in sorted(keys.items())}
     refused: list[str] = []
@@ -226,71 +224,13 @@ def _must(stage: FinishedStage | None) -> FinishedStage:
     return stage
 
 
-def find_files(config: CorpusConfig) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Return the files of each source, and the patterns that matched nothing.
-
-    Raises:
-        SourceError: when no pattern of any source matches a file, or one names a folder.
-    """
-    files: dict[str, list[str]] = {}
-    missing: dict[str, list[str]] = {}
-    for source, settings in config.sources.items():
-        urls: set[str] = set()
-        for pattern in settings.files:
-            found = locate_pattern(fill_data(pattern, config.data))
-            urls.update(found)
-            if not found and is_folder(fill_data(pattern, config.data)):
-                raise SourceError(
-                    f"source {source}: {fill_data(pattern, config.data)} is a folder; name the files in it (DIR/*), or "
-                    "put the file back"
-                )
-            if not found:
-                missing.setdefault(source, []).append(pattern)
-        if urls:
-            files[source] = sorted(urls)
-    if not files:
-        raise SourceError(
-            f"no file matches any pattern of the configuration {config.name!r} (data = {config.data!r}); "
-            "give the folder with --set data=DIR"
-        )
-    return files, missing
-
-
-def _digest(corpus: Corpus, files: dict[str, list[str]]) -> dict[str, str]:
-    """Return the sha256 of every input file by url; what the store remembers is not read again."""
-    urls = sorted({url for urls in files.values() for url in urls})
-    display, known = corpus.engine.display, InputDigests(corpus.store.url, corpus.rehash)
-    display.start("hash input files", len(urls), "files")
-
-    def digest(url: str) -> str:
-        return _readable(url, known.remembered) or _readable(url, known.read)
-
-    digests = {}
-    with ThreadPoolExecutor(4) as pool:
-        for url, sha256 in zip(urls, pool.map(digest, urls), strict=True):
-            digests[url] = sha256
-            display.move(len(digests))
-    known.save()
-    display.finish()
-    return digests
-
-
-def _readable(url: str, read: Callable[[str], T]) -> T:
-    """Read of a file, or tell that it cannot be read."""
-    try:
-        return read(url)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SourceError(f"{url}: cannot be read ({reason}); mend it or take it out of the source's files") from error
-
-
 def _key(config: CorpusConfig, source: str, digests: dict[str, str]) -> StageKey:
     """Return the identity of a source's stage; `digests` are the sha256 of its files by url."""
     recipe = config.source_recipe(source) | {"shards": config.extract.shards}
     reader = READERS[config.sources[source].reader](config.source_options(source))
     option_files = locate(reader.option_files(config.source_options(source)))
     contents = sorted(f"{sha256} {reader.name_facts(url)}".rstrip() for url, sha256 in digests.items())
-    inputs = {"files": contents, "option_files": sorted(_readable(url, digest_file).sha256 for url in option_files)}
+    inputs = {"files": contents, "option_files": sorted(readable(url, digest_file).sha256 for url in option_files)}
     return StageKey("extract", recipe, inputs, ("pipelines.extract", reader.__module__), PACKAGES)
 
 

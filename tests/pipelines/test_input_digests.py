@@ -11,9 +11,9 @@ from pipelines import input_digests
 from pipelines.config import load_corpus_config
 from pipelines.corpus import Corpus
 from pipelines.engine import Engine
-from pipelines.extract import _digest, find_files
 from pipelines.input_digests import InputDigests, signature_of
 from pipelines.progress import SilentDisplay
+from pipelines.source_files import digest_files, find_files
 from pipelines.store.files import write_bytes
 from pipelines.store.stages import Store
 
@@ -114,6 +114,6 @@ def test_a_second_build_reads_no_input_file_for_its_hash_unless_it_is_told_to(sm
     for rehash, expected in ((False, True), (False, False), (True, True)):
         read.clear()
         corpus = Corpus(config, Store(str(tmp_path)), Engine([], SilentDisplay()), rehash=rehash)
-        digests.append(_digest(corpus, files))
+        digests.append(digest_files(corpus, files))
         assert set(read) == ({url for urls in files.values() for url in urls} if expected else set())
     assert digests[0] == digests[1] == digests[2]
