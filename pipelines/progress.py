@@ -189,8 +189,8 @@ class Watch:
         self._elsewhere = elsewhere
 
     def __enter__(self) -> Self:
-        global _done
-        _done = 0
+        global _done, _flushed
+        _done, _flushed = 0, 0.0
         self._folder = tempfile.TemporaryDirectory(prefix="glam-progress-")
         os.environ[FOLDER_VARIABLE] = self._folder.name
         self._display.start(self._label, self._total, self._unit)

@@ -73,8 +73,11 @@ def test_what_workers_report_is_shown_while_the_job_runs(tmp_path):
     def build(pipeline):
         _ = pipeline | beam.Create([7]) | beam.ParDo(CountAndWait(str(tmp_path / "shown")))
 
-    Engine((), Shown()).run("sample", build, 28, "documents")
-    assert told[:2] == [("sample", 28, "documents"), 7]
+    for _ in range(2):  # however soon after another job
+        told.clear()
+        (tmp_path / "shown").unlink(missing_ok=True)
+        Engine((), Shown()).run("sample", build, 28, "documents")
+        assert told[:2] == [("sample", 28, "documents"), 7]
 
 
 def test_jobs_that_run_elsewhere_have_names_that_no_other_has():
