@@ -156,8 +156,8 @@ def _train_on(place: Workplace, name: str, damage: Callable[[bytes], bytes]) -> 
     require_told(
         run,
         1,
-        rf"{shard}: ",
-        "run `glam verify`, delete the version and the stages that hold the file, and build again",
+        rf"{shard}: sha256 \w+, the manifest says \w+: the corpus was changed since it was built",
+        "bring the files back, or delete the version and build it again",
     )
     require_told(glam("verify", "all", "--store", store), 1, r"train/news/part-00000-of-00001\.tfrecord")
     shutil.rmtree(_version(store))
@@ -181,7 +181,9 @@ def wrong_crc(place: Workplace) -> Row:
         return _each_record(data, lambda record: record[:-FOOTER_BYTES] + bytes(FOOTER_BYTES))
 
     run, same = _train_on(place, "wrong CRC", damage)
-    return Row("TFRecord with a wrong CRC", "zeros for the CRC of each record", "training ends", 1, run.message, same)
+    return Row(
+        "TFRecord with a wrong CRC", "zeros for the CRC of each record", "training is refused", 1, run.message, same
+    )
 
 
 def wrong_length(place: Workplace) -> Row:
@@ -192,7 +194,9 @@ def wrong_length(place: Workplace) -> Row:
         return frame(payload[:-1])[:HEADER_BYTES] + record[HEADER_BYTES:]
 
     run, same = _train_on(place, "wrong length", lambda data: _each_record(data, shorter))
-    return Row("TFRecord with a wrong length", "a byte less in each record", "training ends", 1, run.message, same)
+    return Row(
+        "TFRecord with a wrong length", "a byte less in each record", "training is refused", 1, run.message, same
+    )
 
 
 def _told(run: Run) -> str:
